@@ -1,0 +1,185 @@
+//! Everything that can go wrong, sorted by what the caller does next: see [`Error::action`].
+//!
+//! Invariants:
+//!
+//! - a refused append ([`Error::WrongExpectedVersion`], [`Error::Invalid`], [`Error::NoSpace`]) stored nothing;
+//! - an append that ended with [`Error::OutcomeUnknown`] may or may not be there when the store is opened again;
+//! - damage names its place ([`Place`]) down to the byte.
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{
+    event::{InvalidInput, StreamName},
+    version::{ExpectedVersion, Position, Version},
+};
+
+/// The result of an operation on a store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a store failed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream is not at the version that the append expected. Nothing was stored; `actual` is durable.
+    #[error("Expected version {expected}, but current version is {actual} (stream `{stream}`)")]
+    WrongExpectedVersion {
+        /// The stream.
+        stream: StreamName,
+        /// The condition of the append.
+        expected: ExpectedVersion,
+        /// The version that the stream is at.
+        actual: Version,
+    },
+
+    /// The input breaks a rule. Nothing was stored.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+
+    /// There is no room for a new segment. Nothing was stored; reads go on, and so do appends as soon as there is room.
+    #[error("no space left for {path} ({source})", path = path.display())]
+    NoSpace {
+        /// The file that found no room.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+
+    /// Another process, or another handle in this one, has the directory open.
+    #[error("the store in {path} is in use by {holder}", path = path.display())]
+    InUse {
+        /// The store's directory.
+        path: PathBuf,
+        /// Who holds it.
+        holder: Holder,
+    },
+
+    /// A directory that is no store, or none that this version can open; or a store that does not exist.
+    #[error("{path}: {reason}", path = path.display())]
+    NotAStore {
+        /// The path given.
+        path: PathBuf,
+        /// Why it cannot be opened.
+        reason: String,
+    },
+
+    /// The files of the store are damaged. Nothing was changed.
+    #[error("{0}")]
+    Damaged(Box<Damage>),
+
+    /// A write or a sync failed, now or earlier. The append may or may not be on the disk, and nothing more is
+    /// accepted until the store is opened again. Reads go on.
+    #[error("outcome unknown: {reason}; open the store again to find out")]
+    OutcomeUnknown {
+        /// The operation that failed, its file, and what the system said.
+        reason: Arc<str>,
+    },
+
+    /// The system refused an operation; nothing was stored.
+    #[error("cannot {operation} {path}: {source}", path = path.display())]
+    Io {
+        /// What was to be done.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Load the stream again and decide again.
+    DecideAgain,
+    /// Mend the input, or the path.
+    FixInput,
+    /// Try the same again, later or when the cause is gone: nothing was stored.
+    Retry,
+    /// Open the store again; then look whether the append is there, or append the same events again.
+    Reopen,
+    /// Repair the store, or restore it from a backup.
+    Restore,
+}
+
+impl Error {
+    /// What the caller can do next.
+    pub fn action(&self) -> Action {
+        match self {
+            Error::WrongExpectedVersion { .. } => Action::DecideAgain,
+            Error::Invalid(_) | Error::NotAStore { .. } => Action::FixInput,
+            Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
+            Error::OutcomeUnknown { .. } => Action::Reopen,
+            Error::Damaged(_) => Action::Restore,
+        }
+    }
+
+    /// An error of the system at `path`; a full disk becomes [`Error::NoSpace`].
+    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { path, source: Arc::new(source) }
+            }
+            _ => Error::Io { operation, path, source: Arc::new(source) },
+        }
+    }
+}
+
+/// Who holds a store open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The process with this id.
+    Process(u32),
+    /// A process that has not written its id yet, or whose id cannot be read.
+    Unknown,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Process(id) => write!(f, "process {id}"),
+            Holder::Unknown => f.write_str("another process"),
+        }
+    }
+}
+
+/// A place in the files of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, relative to the store's directory.
+    pub file: PathBuf,
+    /// The offset in the file, in bytes.
+    pub offset: u64,
+    /// The position of the event that lies there, or should; [`Position::START`] where none can be named.
+    pub position: Position,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { file, offset, position } = self;
+        write!(f, "segment {}, offset {offset}, position {position}", file.display())
+    }
+}
+
+/// Something in the files of a store that the store did not write like that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong, with the value expected and the value found.
+    pub fault: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "damaged store: {}: {}", self.place, self.fault)
+    }
+}
+
+impl From<Damage> for Error {
+    fn from(damage: Damage) -> Self {
+        Error::Damaged(Box::new(damage))
+    }
+}

@@ -1,0 +1,115 @@
+//! A store in memory, for tests of applications and as the plainest statement of the contract.
+
+use std::{collections::HashMap, future::ready};
+
+use parking_lot::RwLock;
+
+use super::{Appended, BoxFuture, EventStore, ReadAll, ReadStream};
+use crate::{
+    error::{Error, Result},
+    event::{NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
+    version::{ExpectedVersion, Position, Version},
+};
+
+/// How many events a read answers with at most.
+const PAGE_EVENTS: usize = 4096;
+
+/// A store that keeps its events in memory and loses them when it is dropped. Otherwise it behaves like the real one.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In order of position.
+    log: Vec<RecordedEvent>,
+    /// Where in `log` the events of each stream are, in order of version.
+    streams: HashMap<StreamName, Vec<usize>>,
+}
+
+impl State {
+    fn version(&self, stream: &StreamName) -> Version {
+        Version::new(self.streams.get(stream).map_or(0, Vec::len) as u64)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    fn append_now(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
+        NewEvent::check_append(stream, &events)?;
+        let mut state = self.state.write();
+        let actual = state.version(stream);
+        if !expected.accepts(actual) {
+            return Err(Error::WrongExpectedVersion { stream: stream.clone(), expected, actual });
+        }
+        let State { log, streams } = &mut *state;
+        let places = streams.entry(stream.clone()).or_default();
+        let mut recorded = Recorded {
+            position: Position::new(log.len() as u64),
+            version: actual,
+            id: events[0].id,
+            timestamp: Timestamp::now(),
+        };
+        let now = recorded.timestamp;
+        for event in events {
+            recorded.position = recorded.position.next();
+            recorded.version = recorded.version.next();
+            recorded.id = event.id;
+            recorded.timestamp = event.timestamp.unwrap_or(now);
+            places.push(log.len());
+            log.push(RecordedEvent::new(recorded, stream, &event.event_type, &event.metadata, &event.payload));
+        }
+        Ok(Appended { first_version: actual.next(), version: recorded.version, position: recorded.position })
+    }
+
+    fn read_stream_now(&self, read: &ReadStream) -> Vec<RecordedEvent> {
+        let state = self.state.read();
+        let places = state.streams.get(&read.stream).map_or(&[][..], |places| places);
+        let from = index_after(read.from.get().saturating_sub(1)).min(places.len());
+        let to = index_after(read.to.get()).clamp(from, places.len());
+        places[from..to].iter().take(read.limit.min(PAGE_EVENTS)).map(|place| state.log[*place].clone()).collect()
+    }
+
+    fn read_all_now(&self, read: &ReadAll) -> Vec<RecordedEvent> {
+        let log = &self.state.read().log;
+        let from = index_after(read.after.get()).min(log.len());
+        log[from..].iter().take(read.limit.min(PAGE_EVENTS)).cloned().collect()
+    }
+}
+
+/// Where in a list that begins with number 1 the element behind `number` stands.
+fn index_after(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl EventStore for MemoryStore {
+    fn append<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<Appended>> {
+        Box::pin(ready(self.append_now(stream, expected, events)))
+    }
+
+    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
+        Box::pin(ready(Ok(self.read_stream_now(&read))))
+    }
+
+    fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
+        Box::pin(ready(Ok(self.read_all_now(&read))))
+    }
+
+    fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(ready(Ok(self.state.read().version(stream))))
+    }
+
+    fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
+        Box::pin(ready(Ok(Position::new(self.state.read().log.len() as u64))))
+    }
+}

@@ -1,0 +1,3 @@
+//! The command `factlog`.
+
+fn main() {}
