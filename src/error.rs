@@ -159,7 +159,7 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { file, offset, position } = self;
-        write!(f, "segment {}, offset {offset}, position {position}", file.display())
+        write!(f, "{}, offset {offset}, position {position}", file.display())
     }
 }
 

@@ -1,14 +1,20 @@
 //! An append-only event store to embed.
+mod disk;
 pub mod error;
 pub mod event;
 pub mod event_store;
+mod index;
+mod layout;
 pub mod limits;
+mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+pub mod store;
 pub mod version;
 
 pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{Appended, BoxFuture, EventStore, MemoryStore, ReadAll, ReadStream, block_on};
+pub use store::{Options, Stats, Store, Verified, VerifyProgress, verify};
 pub use version::{ExpectedVersion, Position, Version};

@@ -1,0 +1,105 @@
+//! The one door to the outside: files, directories, the clock, random numbers and the starting of threads.
+//!
+//! The engine asks for all of these through [`Disk`] and [`DiskFile`], so that the same code runs on a real disk
+//! ([`OsDisk`]) and on a simulated one. Nothing else in the crate touches the file system or starts a thread.
+//!
+//! What the engine assumes of a disk is written down in `docs/design.md`.
+
+mod os;
+
+use std::{fmt, io, path::Path, sync::Arc};
+
+use bytes::Bytes;
+
+pub(crate) use os::OsDisk;
+
+use crate::{error::Holder, event::Timestamp};
+
+/// A file system with a clock, a source of random numbers and threads.
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Creates a directory and those above it that are missing, each name durable when this returns.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// What a path names, following links; `None` when nothing is there.
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// Opens a file that exists.
+    fn open(&self, file: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Creates an empty file, in place of one that is there.
+    fn create(&self, file: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Gives a file another name, in place of one that has it, atomically. Durable after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`Disk::sync_dir`].
+    fn remove(&self, file: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the lock that this file stands for, creating the file when it is missing. The lock is held until it is
+    /// dropped or the process ends, however it ends.
+    fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>>;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Random bytes.
+    fn random(&self) -> [u8; 16];
+
+    /// Starts a thread.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>>;
+}
+
+/// An open file.
+pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` with the bytes at `offset`; an error when the file ends before.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Gives the file this length and room on the disk for all of it, so that later writes need none.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the content and the length durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Makes the next reads come from the medium and not from memory, as far as the system can be asked to.
+    fn forget_cache(&self) -> io::Result<()>;
+
+    /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the part of the
+    /// file that it reads through the map is never written again, and the file never shortened.
+    fn map(&self) -> io::Result<Bytes>;
+}
+
+/// A lock that is held.
+pub(crate) trait DiskLock: fmt::Debug + Send + Sync {}
+
+/// A thread that was started.
+pub(crate) trait DiskThread: fmt::Debug + Send + Sync {
+    /// Waits for its end; whether it ended without a panic.
+    fn join(self: Box<Self>) -> bool;
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    File,
+    Directory,
+    Other,
+}

@@ -1,0 +1,178 @@
+//! The disk of the operating system.
+//!
+//! Data goes through the standard library's positioned reads and writes. A map is made only of what is never written
+//! again: the one place in the crate for `unsafe`.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+    thread,
+};
+
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry};
+use crate::{error::Holder, event::Timestamp};
+
+/// The real file system.
+#[derive(Debug)]
+pub(crate) struct OsDisk;
+
+impl Disk for OsDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        self.sync_dir(parent)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(Entry::File)),
+            Ok(metadata) if metadata.is_dir() => Ok(Some(Entry::Directory)),
+            Ok(_) => Ok(Some(Entry::Other)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self, file: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(access == Access::ReadWrite).open(file)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn create(&self, file: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(file)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        fs::remove_file(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Whose lock it is helps a reader of the error message only, so a full disk does not stop us here.
+        let _ = write_holder(&mut file);
+        Ok(Ok(Box::new(OsLock(file))))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        uuid::Uuid::new_v4().into_bytes()
+    }
+
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        Ok(Box::new(OsThread(thread)))
+    }
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn read_holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    match file.take(32).read_to_string(&mut text) {
+        Ok(_) => text.trim().parse().map_or(Holder::Unknown, Holder::Process),
+        Err(_) => Holder::Unknown,
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn forget_cache(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
+    }
+
+    fn map(&self) -> io::Result<Bytes> {
+        // SAFETY: the caller vouches that what it reads through the map is never written again and that the file is
+        // never shortened (see `DiskFile::map`): the store only ever appends behind what it reads, never truncates a
+        // segment, and its lock keeps other stores out. A foreign program that breaks into the files could still end
+        // the process with SIGBUS; docs/design.md says so.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&self.0)? };
+        Ok(Bytes::from_owner(map))
+    }
+}
+
+/// Holding the open file holds the lock.
+#[derive(Debug)]
+struct OsLock(#[allow(dead_code)] File);
+
+impl DiskLock for OsLock {}
+
+#[derive(Debug)]
+struct OsThread(thread::JoinHandle<()>);
+
+impl DiskThread for OsThread {
+    fn join(self: Box<Self>) -> bool {
+        self.0.join().is_ok()
+    }
+}

@@ -1,0 +1,185 @@
+//! The manifest: which segments there are, how each ended, and how far the log is known to be durable.
+//!
+//! ```text
+//!  0          8        12      16         32      36         40            48            56
+//!  +----------+--------+-------+----------+-------+----------+-------------+-------------+- - - - - - - -
+//!  | magic    | format | crc   | store id | 0     | segments | durable     | its end     | segment * n
+//!  +----------+--------+-------+----------+-------+----------+-------------+-------------+- - - - - - - -
+//!
+//!  segment:   0               8            16            24              28             32
+//!             +---------------+------------+-------------+---------------+--------------+
+//!             | base position | file bytes | end, or 0   | last checksum | torn checksum|
+//!             +---------------+------------+-------------+---------------+--------------+
+//! ```
+//!
+//! It is always replaced as a whole and atomically: written beside the old one, synced, renamed. So it is never torn,
+//! and any fault in it is damage. It is written when a segment is begun and when the store is closed, never on the way
+//! of a commit.
+//!
+//! - `end` is 0 for the segment that is written to: only the last can be.
+//! - `durable` and `its end` are a lower bound: everything up to that position, which ends at that offset of the last
+//!   segment, was durable when the manifest was written. After a clean close that is the whole log, and so any fault
+//!   before it is damage, never a torn tail.
+//! - `torn checksum` is that of the bytes between the end and the end of the file, if a crash left any there; else 0.
+
+use std::path::Path;
+
+use super::segment::{End, check_page, newer_format, seal_page};
+use crate::{
+    disk::{Access, Disk},
+    error::{Damage, Error, Place, Result},
+    layout::{Reader, Writer},
+    version::Position,
+};
+
+/// The manifest's file name in the store's directory.
+pub(crate) const MANIFEST: &str = "MANIFEST";
+/// The name that it is written under before it takes the place of the old one.
+pub(crate) const MANIFEST_NEW: &str = "MANIFEST.new";
+
+const MAGIC: &[u8; 8] = b"factman\0";
+const HEADER_BYTES: usize = 56;
+const ENTRY_BYTES: usize = 32;
+
+/// One segment as the manifest knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) base: Position,
+    pub(crate) bytes: u64,
+    /// How it ended; `None` while it is written to.
+    pub(crate) end: Option<End>,
+    /// Checksum of the bytes behind the end that a crash left there; 0 when all are zero.
+    pub(crate) torn: u32,
+}
+
+/// The content of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) store: [u8; 16],
+    /// Everything up to here was durable, ...
+    pub(crate) durable: Position,
+    /// ... and ends at this offset of the last segment.
+    pub(crate) durable_end: u64,
+    /// In order of base position.
+    pub(crate) segments: Vec<Entry>,
+}
+
+impl Manifest {
+    pub(crate) fn new(store: [u8; 16]) -> Manifest {
+        Manifest { store, durable: Position::START, durable_end: 0, segments: Vec::new() }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_BYTES + self.segments.len() * ENTRY_BYTES];
+        let mut fields = Writer::new(&mut bytes)
+            .bytes(MAGIC)
+            .u32(super::segment::FORMAT)
+            .u32(0)
+            .bytes(&self.store)
+            .u32(0)
+            .u32(self.segments.len() as u32)
+            .u64(self.durable.get())
+            .u64(self.durable_end);
+        for entry in &self.segments {
+            let end = entry.end.unwrap_or_default();
+            fields = fields.u64(entry.base.get()).u64(entry.bytes).u64(end.offset).u32(end.checksum).u32(entry.torn);
+        }
+        seal_page(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Manifest, String> {
+        let mut fields = check_page(bytes, MAGIC, "manifest")?;
+        Manifest::decode_fields(&mut fields, bytes.len())
+            .ok_or_else(|| format!("the manifest has {} bytes, which is not what its segments take", bytes.len()))
+    }
+
+    fn decode_fields(fields: &mut Reader<'_>, len: usize) -> Option<Manifest> {
+        let store = fields.array()?;
+        fields.u32()?;
+        let count = fields.u32()? as usize;
+        if count.checked_mul(ENTRY_BYTES)?.checked_add(HEADER_BYTES)? != len {
+            return None;
+        }
+        let mut manifest = Manifest::new(store);
+        manifest.durable = Position::new(fields.u64()?);
+        manifest.durable_end = fields.u64()?;
+        for _ in 0..count {
+            let base = Position::new(fields.u64()?);
+            let bytes = fields.u64()?;
+            let end = End { offset: fields.u64()?, checksum: fields.u32()? };
+            let end = (end != End::default()).then_some(end);
+            manifest.segments.push(Entry { base, bytes, end, torn: fields.u32()? });
+        }
+        Some(manifest)
+    }
+
+    /// Reads the manifest of the store in `dir`; `None` when there is none.
+    pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
+        let path = dir.join(MANIFEST);
+        let io = |error| Error::io("read", &path, error);
+        if disk.entry(&path).map_err(io)?.is_none() {
+            return Ok(None);
+        }
+        let file = disk.open(&path, Access::Read).map_err(io)?;
+        let mut bytes = vec![0; file.len().map_err(io)? as usize];
+        file.read_at(&mut bytes, 0).map_err(io)?;
+        if let Some(format) = newer_format(&bytes, MAGIC) {
+            let reason =
+                format!("the store has format {format}; this version knows formats up to {}", super::segment::FORMAT);
+            return Err(Error::NotAStore { path: dir.to_owned(), reason });
+        }
+        Manifest::decode(&bytes).map(Some).map_err(|fault| damage(fault).into())
+    }
+
+    /// Puts this manifest in place of the one that is there, atomically. On an error the old one is still there,
+    /// except when the last step, the sync of the directory, failed: then it is either.
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let new = dir.join(MANIFEST_NEW);
+        let io = |operation| {
+            let new = new.clone();
+            move |error| Error::io(operation, new, error)
+        };
+        let file = disk.create(&new).map_err(io("create"))?;
+        file.write_at(&self.encode(), 0).map_err(io("write"))?;
+        file.sync().map_err(io("sync"))?;
+        disk.rename(&new, &dir.join(MANIFEST)).map_err(io("rename"))?;
+        disk.sync_dir(dir).map_err(io("sync the directory of"))
+    }
+}
+
+/// Damage to the manifest itself.
+pub(crate) fn damage(fault: String) -> Damage {
+    Damage { place: Place { file: MANIFEST.into(), offset: 0, position: Position::START }, fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let mut manifest = Manifest::new(*b"0123456789abcdef");
+        manifest.durable = Position::new(9);
+        manifest.durable_end = 8192;
+        let end = Some(End { offset: 5000, checksum: 77 });
+        manifest.segments.push(Entry { base: Position::new(1), bytes: 1 << 18, end, torn: 5 });
+        manifest.segments.push(Entry { base: Position::new(6), bytes: 1 << 19, end: None, torn: 0 });
+        manifest
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_it_was_written() {
+        assert_eq!(Manifest::decode(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn any_flipped_byte_and_any_cut_of_a_manifest_is_noticed() {
+        let bytes = sample().encode();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x01;
+            assert!(Manifest::decode(&changed).is_err(), "byte {at}");
+            assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The log: segments of opaque records, their recovery, and the group commit.
+//!
+//! ```text
+//!   MANIFEST          which segments there are                          manifest
+//!   log/000...1.seg   | header page | record | record | ... | 0 |       segment, record
+//!   log/000..57.seg   | header page | record | record | 0 ...           the one that is written to: commit, draft, waiter
+//!   log/prepared      | 0 ...                                           the next one, filled with zeros: prepare
+//! ```
+//!
+//! The log gives each record its position and its place, makes it durable, and reads it back. It does not know what an
+//! event is: heads and bodies are bytes.
+//!
+//! Invariants:
+//!
+//! - positions are dense, and a batch of records is in the log whole or not at all;
+//! - nothing is read that is not durable;
+//! - a segment is never appended to behind a torn tail, never shortened, and never written to once it has ended.
+
+mod commit;
+mod draft;
+mod manifest;
+mod open;
+mod prepare;
+mod read;
+mod record;
+mod roll;
+mod segment;
+mod waiter;
+mod walk;
+
+pub(crate) use draft::Draft;
+pub(crate) use manifest::{MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_damage};
+pub(crate) use open::{Log, LogOptions};
+pub(crate) use read::LogScan;
+pub(crate) use record::footprint;
+pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};
+pub(crate) use walk::{Tail, Visitor, walk};

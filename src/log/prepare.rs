@@ -1,0 +1,155 @@
+//! Preparing the next segment in the background, so that beginning it costs a few small writes.
+//!
+//! A write into a file that was filled with zeros before changes no metadata of the file system: its sync is one write
+//! and one flush. The file is filled under a name of its own, synced, and renamed to `log/prepared`; so a file of that
+//! name is always whole, also after a crash.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+
+use crate::{
+    disk::{Access, Disk, DiskFile, DiskThread},
+    error::{Error, Result},
+};
+
+const PREPARED: &str = "prepared";
+const PREPARING: &str = "preparing";
+const MAKING: &str = "making";
+
+/// Zeros are written in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// Makes files of zeros, one ahead.
+#[derive(Debug)]
+pub(super) struct Preparer {
+    shared: Arc<Shared>,
+    requests: Mutex<Option<Sender<u64>>>,
+    thread: Mutex<Option<Box<dyn DiskThread>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// The size last asked for, so that asking again costs nothing; 0 for none.
+    requested: AtomicU64,
+    stopping: AtomicBool,
+    /// Held while the files are worked on.
+    files: Mutex<()>,
+}
+
+impl Preparer {
+    /// A preparer for the log in `dir`. Its thread starts with the first request.
+    pub(super) fn start(disk: Arc<dyn Disk>, dir: &Path) -> Result<Preparer> {
+        let shared = Arc::new(Shared {
+            disk,
+            dir: dir.join("log"),
+            requested: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            files: Mutex::new(()),
+        });
+        Ok(Preparer { shared, requests: Mutex::new(None), thread: Mutex::new(None) })
+    }
+
+    /// Asks for a file of this size to be made ready. Best effort: [`Preparer::take`] makes one if there is none.
+    pub(super) fn request(&self, size: u64) {
+        if self.shared.requested.swap(size, Ordering::Relaxed) == size || self.shared.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut requests = self.requests.lock();
+        if requests.is_none() {
+            let (sender, receiver) = unbounded();
+            let shared = self.shared.clone();
+            let body = Box::new(move || serve(&shared, &receiver));
+            // Without the thread, `take` makes the file.
+            let Ok(thread) = self.shared.disk.spawn("factlog-prepare", body) else { return };
+            *self.thread.lock() = Some(thread);
+            *requests = Some(sender);
+        }
+        if let Some(sender) = &*requests {
+            // The thread ends only when the sender is dropped.
+            let _ = sender.send(size);
+        }
+    }
+
+    /// A file of zeros of this size, synced, and its path: the prepared one if it fits, else one made now.
+    pub(super) fn take(&self, size: u64) -> Result<(PathBuf, Arc<dyn DiskFile>)> {
+        let shared = &self.shared;
+        let _working = shared.files.lock();
+        shared.requested.store(0, Ordering::Relaxed);
+        if let Some(file) = shared.prepared(size) {
+            return Ok((shared.dir.join(PREPARED), file));
+        }
+        let path = shared.dir.join(MAKING);
+        match shared.fill(&path, size, &AtomicBool::new(false)) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => {
+                // What room it took is given back; that it cannot be removed is no news beside the error.
+                let _ = shared.disk.remove(&path);
+                Err(Error::io("prepare", path, error))
+            }
+        }
+    }
+
+    /// Ends the thread; a file that it is filling is left unfinished, under a name that nothing takes for whole.
+    pub(super) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.requests.lock().take();
+        if let Some(thread) = self.thread.lock().take() {
+            thread.join();
+        }
+    }
+}
+
+fn serve(shared: &Shared, requests: &Receiver<u64>) {
+    for size in requests {
+        let _working = shared.files.lock();
+        if shared.stopping.load(Ordering::Relaxed) || shared.prepared(size).is_some() {
+            continue;
+        }
+        let preparing = shared.dir.join(PREPARING);
+        let renamed = shared
+            .fill(&preparing, size, &shared.stopping)
+            .and_then(|_| shared.disk.rename(&preparing, &shared.dir.join(PREPARED)));
+        if renamed.is_err() {
+            // No room, most likely. The append that needs the segment will try again and say so.
+            let _ = shared.disk.remove(&preparing);
+        }
+    }
+}
+
+impl Shared {
+    /// The prepared file, if there is one of this size.
+    fn prepared(&self, size: u64) -> Option<Arc<dyn DiskFile>> {
+        let path = self.dir.join(PREPARED);
+        let file = self.disk.open(&path, Access::ReadWrite).ok()?;
+        (file.len().ok()? == size).then_some(file)
+    }
+
+    /// Makes a file of zeros.
+    fn fill(&self, path: &Path, size: u64, stopping: &AtomicBool) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.create(path)?;
+        file.allocate(size)?;
+        let zeros = vec![0; PIECE];
+        let mut offset = 0;
+        while offset < size {
+            if stopping.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let piece = (size - offset).min(PIECE as u64);
+            file.write_at(&zeros[..piece as usize], offset)?;
+            offset += piece;
+        }
+        file.sync()?;
+        Ok(file)
+    }
+}

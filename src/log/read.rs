@@ -1,0 +1,114 @@
+//! Reading the log: one record at a place that the index knows, or all of them in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    open::Log,
+    record::{self, Invalid},
+    segment::{HEADER_PAGE, Segment, StoredRecord},
+};
+use crate::{
+    error::{Damage, Error, Place, Result},
+    version::Position,
+};
+
+/// The part of a segment that a scan reads at once when there is no map.
+const PIECE: u64 = 256 << 10;
+
+impl Log {
+    /// The segment that holds this position, if any does, and the base position of the one behind it.
+    fn segment_of(&self, position: Position) -> Option<(Arc<Segment>, Option<Position>)> {
+        let segments = self.segments.read();
+        let behind = segments.partition_point(|segment| segment.header.base <= position);
+        let following = segments.get(behind).map(|segment| segment.header.base);
+        Some((segments.get(behind.checked_sub(1)?)?.clone(), following))
+    }
+
+    /// Reads the record of a durable position, which lies at this offset of its segment. With it, the place, for errors
+    /// about its content.
+    pub(crate) fn record(&self, position: Position, offset: u64) -> Result<(StoredRecord, Arc<Segment>)> {
+        let (segment, _) = self.segment_of(position).ok_or_else(|| unknown(position))?;
+        let record = segment.record(offset, position)?;
+        Ok((record, segment))
+    }
+
+    /// All records from `first`, which lies at `offset` of its segment, to `last`, which is durable.
+    pub(crate) fn scan(&self, first: Position, offset: u64, last: Position) -> Result<LogScan<'_>> {
+        let (segment, following) = self.segment_of(first).ok_or_else(|| unknown(first))?;
+        Ok(LogScan { log: self, segment, following, piece: Bytes::new(), at: 0, offset, next: first, last })
+    }
+}
+
+fn unknown(position: Position) -> Error {
+    let place = Place { file: super::MANIFEST.into(), offset: 0, position };
+    Damage { place, fault: "no segment holds this position".to_owned() }.into()
+}
+
+/// A walk through durable records in order of position.
+pub(crate) struct LogScan<'a> {
+    log: &'a Log,
+    segment: Arc<Segment>,
+    /// The base position of the segment behind it. One that is begun later holds nothing that this walk reads.
+    following: Option<Position>,
+    /// The part of the segment that was read last, ...
+    piece: Bytes,
+    /// ... where in it the next record begins, ...
+    at: usize,
+    /// ... and where that is in the segment.
+    offset: u64,
+    next: Position,
+    last: Position,
+}
+
+impl LogScan<'_> {
+    /// The next record, and the offset in the segment where it lies; `None` behind the last.
+    pub(crate) fn next(&mut self) -> Result<Option<(StoredRecord, u64)>> {
+        if self.next > self.last {
+            return Ok(None);
+        }
+        if self.following == Some(self.next)
+            && let Some((segment, following)) = self.log.segment_of(self.next)
+        {
+            (self.segment, self.following, self.offset) = (segment, following, HEADER_PAGE);
+            (self.piece, self.at) = (Bytes::new(), 0);
+        }
+        let mut wanted = PIECE;
+        loop {
+            let rest = self.piece.slice(self.at..);
+            match record::parse_at(&rest, self.segment.header.salt, self.next) {
+                Ok(record) => {
+                    let offset = self.offset;
+                    self.at += record.footprint;
+                    self.offset += record.footprint as u64;
+                    self.next = self.next.next();
+                    return Ok(Some((StoredRecord::new(&record, &rest), offset)));
+                }
+                Err(Invalid::Length { found, room }) if self.refill(wanted.max(found.into()), room)? => {
+                    wanted = u64::from(found).next_multiple_of(record::ALIGNMENT as u64).max(PIECE);
+                }
+                Err(invalid) => return Err(invalid.at(self.place()).into()),
+            }
+        }
+    }
+
+    /// Reads the segment on from the next record; `false` when there is no more of it than before.
+    fn refill(&mut self, wanted: u64, room: usize) -> Result<bool> {
+        let wanted = wanted.next_multiple_of(record::ALIGNMENT as u64);
+        let left = self.segment.header.bytes.saturating_sub(self.offset);
+        let piece = self.segment.piece(self.offset, wanted.min(left))?;
+        (self.piece, self.at) = (piece, 0);
+        Ok(self.piece.len() > room)
+    }
+
+    /// Where the next record lies.
+    pub(crate) fn place(&self) -> Place {
+        self.segment.place(self.offset, self.next)
+    }
+
+    /// The segment of the record that was read last.
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+}

@@ -1,0 +1,105 @@
+//! Ending a segment and beginning the next.
+//!
+//! In this order, each step durable before the next:
+//!
+//! 1. everything sequenced for the old segment is on the disk;
+//! 2. the new file, filled with zeros, gets its header, and then its name;
+//! 3. the manifest names it, and says how the old one ended.
+//!
+//! Only then is anything written to it. A crash in between leaves the old segment as the last one, and perhaps an empty
+//! file that the next attempt replaces. An error in between, such as a full disk, leaves the log as it was.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{
+    commit::{Active, Sequencer},
+    manifest::Entry,
+    open::Log,
+    segment::{End, HEADER_PAGE, PAGE, Segment, SegmentHeader},
+};
+use crate::{
+    error::{Error, Result},
+    version::Position,
+};
+
+impl Log {
+    /// Whether the segment that is written to has room for so many bytes; if it is half full, has the next one prepared.
+    pub(super) fn has_room(&self, sequencer: &Sequencer, bytes: usize) -> bool {
+        let Some(active) = &sequencer.active else { return false };
+        let size = active.segment.header.bytes;
+        if active.end.offset > size / 2 {
+            self.preparer.request(self.size_after(size));
+        }
+        active.end.offset + bytes as u64 <= size
+    }
+
+    fn size_after(&self, size: u64) -> u64 {
+        size.saturating_mul(2).clamp(self.options.first_segment_bytes, self.options.segment_bytes)
+    }
+
+    /// Ends the segment that is written to and begins one with room for so many bytes.
+    pub(super) fn roll<'a>(
+        &'a self,
+        sequencer: MutexGuard<'a, Sequencer>,
+        bytes: usize,
+    ) -> Result<MutexGuard<'a, Sequencer>> {
+        let mut sequencer = self.commit.lock_quiet(sequencer)?;
+        // While this thread waited, another may have rolled.
+        if self.has_room(&sequencer, bytes) {
+            return Ok(sequencer);
+        }
+        let mut manifest = self.manifest.lock();
+        let mut next = manifest.clone();
+        let base = sequencer.next;
+        if let (Some(active), Some(entry)) = (&sequencer.active, next.segments.last_mut()) {
+            entry.end = Some(active.end);
+        }
+        let last_size = next.segments.last().map_or(0, |entry| entry.bytes);
+        // A segment that ended without a record has the same base position as the one that now takes its place.
+        next.segments.retain(|entry| entry.base != base);
+        let previous = next
+            .segments
+            .last()
+            .map_or((Position::START, End::default()), |entry| (entry.base, entry.end.unwrap_or_default()));
+        let needed = (HEADER_PAGE + bytes as u64).next_multiple_of(PAGE);
+        let size = self.size_after(last_size).max(needed);
+        let [a, b, c, d, ..] = self.disk.random();
+        let salt = u32::from_le_bytes([a, b, c, d]);
+        let header = SegmentHeader { store: next.store, base, bytes: size, salt, previous };
+        let segment = self.begin_segment(header)?;
+
+        next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });
+        next.durable = base.previous();
+        next.durable_end = HEADER_PAGE;
+        next.store(&*self.disk, &self.dir)?;
+        *manifest = next;
+        self.enter(&mut sequencer, segment)?;
+        Ok(sequencer)
+    }
+
+    /// Gives the header and the name of a segment to a file filled with zeros.
+    fn begin_segment(&self, header: SegmentHeader) -> Result<Segment> {
+        let (path, file) = self.preparer.take(header.bytes)?;
+        let name = self.dir.join(Segment::name(header.base));
+        file.write_at(&header.encode(), 0).map_err(|error| Error::io("write", &path, error))?;
+        file.sync().map_err(|error| Error::io("sync", &path, error))?;
+        self.disk.rename(&path, &name).map_err(|error| Error::io("rename", &path, error))?;
+        let dir = self.dir.join("log");
+        self.disk.sync_dir(&dir).map_err(|error| Error::io("sync", &dir, error))?;
+        Ok(Segment::new(header, file))
+    }
+
+    /// Makes a segment that the manifest names the one that is written to.
+    fn enter(&self, sequencer: &mut Sequencer, segment: Segment) -> Result<()> {
+        let segment = Arc::new(segment);
+        if let Some(ended) = sequencer.active.take() {
+            ended.segment.complete()?;
+        }
+        let mut segments = self.segments.write();
+        segments.retain(|other| other.header.base != segment.header.base);
+        segments.push(segment.clone());
+        sequencer.begin(Active { segment, end: End::empty() })
+    }
+}

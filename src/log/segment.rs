@@ -1,0 +1,294 @@
+//! Segments: the files of the log, and the page that each begins with.
+//!
+//! ```text
+//! log/<position of the first record, 20 digits>.seg
+//!
+//!  0            8        12       16          32             40           48      52
+//!  +------------+--------+--------+-----------+--------------+------------+-------+---------
+//!  | magic      | format | crc    | store id  | base position| file bytes | salt  | 0
+//!  +------------+--------+--------+-----------+--------------+------------+-------+---------
+//!  56             64           72              76
+//!  +--------------+------------+---------------+----------- ... 4096
+//!  | previous base| its end    | its last crc  | 0
+//!  +--------------+------------+---------------+-----------
+//! ```
+//!
+//! The records begin at [`HEADER_PAGE`]. What lies behind the last one is zero, except in a segment that was ended
+//! because a crash had torn its tail: there the torn bytes stay, and are never read as records again.
+//!
+//! The fields on the previous segment repeat what the manifest says, so that a manifest that was lost can be made anew.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+
+use super::record::{self, Header, Record};
+use crate::{
+    disk::DiskFile,
+    error::{Damage, Error, Place, Result},
+    layout::{Reader, Writer},
+    version::Position,
+};
+
+/// The version of the formats of segments, records and manifest.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Bytes of a page: the unit in which segments are written.
+pub(crate) const PAGE: u64 = 4096;
+
+/// Bytes before the first record.
+pub(crate) const HEADER_PAGE: u64 = PAGE;
+
+const MAGIC: &[u8; 8] = b"factseg\0";
+const CRC_FIELD: std::ops::Range<usize> = 12..16;
+
+/// How a segment ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The offset behind its last record.
+    pub(crate) offset: u64,
+    /// The checksum of its last record; 0 if it has none.
+    pub(crate) checksum: u32,
+}
+
+/// What a segment's first page says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) store: [u8; 16],
+    pub(crate) base: Position,
+    pub(crate) bytes: u64,
+    pub(crate) salt: u32,
+    /// The segment before it, and how that ended; [`Position::START`] for the first.
+    pub(crate) previous: (Position, End),
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut page = vec![0; HEADER_PAGE as usize];
+        let (previous, end) = self.previous;
+        Writer::new(&mut page)
+            .bytes(MAGIC)
+            .u32(FORMAT)
+            .u32(0)
+            .bytes(&self.store)
+            .u64(self.base.get())
+            .u64(self.bytes)
+            .u32(self.salt)
+            .u32(0)
+            .u64(previous.get())
+            .u64(end.offset)
+            .u32(end.checksum);
+        seal_page(&mut page);
+        page
+    }
+
+    /// Reads a first page; the error says what is wrong with it.
+    pub(crate) fn decode(page: &[u8]) -> Result<SegmentHeader, String> {
+        let mut fields = check_page(page, MAGIC, "segment")?;
+        let header = (|| {
+            let store = fields.array()?;
+            let base = Position::new(fields.u64()?);
+            let bytes = fields.u64()?;
+            let salt = fields.u32()?;
+            fields.u32()?;
+            let previous = Position::new(fields.u64()?);
+            let end = End { offset: fields.u64()?, checksum: fields.u32()? };
+            Some(SegmentHeader { store, base, bytes, salt, previous: (previous, end) })
+        })();
+        header.ok_or_else(|| "the header is cut short".to_owned())
+    }
+}
+
+/// Puts the checksum of the rest into a page, or a whole file, that begins with magic, format and checksum.
+pub(super) fn seal_page(page: &mut [u8]) {
+    let crc = page_checksum(page);
+    if let Some(field) = page.get_mut(CRC_FIELD) {
+        field.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn page_checksum(page: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(page.get(..CRC_FIELD.start).unwrap_or_default());
+    hasher.update(page.get(CRC_FIELD.end..).unwrap_or_default());
+    hasher.finalize()
+}
+
+/// Checks magic, format and checksum, and gives the fields behind them.
+pub(super) fn check_page<'a>(page: &'a [u8], magic: &[u8; 8], what: &str) -> Result<Reader<'a>, String> {
+    let mut fields = Reader::new(page);
+    let short = || format!("the {what} header is cut short");
+    let found: [u8; 8] = fields.array().ok_or_else(short)?;
+    let format = fields.u32().ok_or_else(short)?;
+    let stored = fields.u32().ok_or_else(short)?;
+    if found != *magic {
+        return Err(format!("no {what}: it begins with {:?}", String::from_utf8_lossy(&found)));
+    }
+    let computed = page_checksum(page);
+    if stored != computed {
+        return Err(format!("the {what} header's checksum is {stored:08x}, but its bytes have {computed:08x}"));
+    }
+    if format != FORMAT {
+        return Err(format!("the {what} has format {format}; this version knows {FORMAT}"));
+    }
+    Ok(fields)
+}
+
+/// Whether a page is of a newer format than this version knows, and of which.
+pub(super) fn newer_format(page: &[u8], magic: &[u8; 8]) -> Option<u32> {
+    let mut fields = Reader::new(page);
+    let found: [u8; 8] = fields.array()?;
+    let format = fields.u32()?;
+    let stored = fields.u32()?;
+    (found == *magic && stored == page_checksum(page) && format > FORMAT).then_some(format)
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// The content, mapped when the segment is complete.
+    map: OnceLock<Bytes>,
+}
+
+impl Segment {
+    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn DiskFile>) -> Segment {
+        Segment { header, file, map: OnceLock::new() }
+    }
+
+    /// Its file's name in the store's directory.
+    pub(crate) fn name(base: Position) -> PathBuf {
+        Path::new("log").join(format!("{:020}.seg", base.get()))
+    }
+
+    /// The base position in the name of a file in the log's directory, if it is a segment's name.
+    pub(crate) fn base_in_name(name: &str) -> Option<Position> {
+        let digits = name.strip_suffix(".seg")?;
+        let base = digits.parse().ok()?;
+        (digits.len() == 20).then_some(Position::new(base))
+    }
+
+    pub(crate) fn place(&self, offset: u64, position: Position) -> Place {
+        Place { file: Segment::name(self.header.base), offset, position }
+    }
+
+    pub(crate) fn damage(&self, offset: u64, position: Position, fault: impl Into<String>) -> Damage {
+        Damage { place: self.place(offset, position), fault: fault.into() }
+    }
+
+    pub(crate) fn io(&self, operation: &'static str, error: std::io::Error) -> Error {
+        Error::io(operation, Segment::name(self.header.base), error)
+    }
+
+    /// Called once when nothing will be written to this segment any more: from now on it is read through a map.
+    pub(crate) fn complete(&self) -> Result<()> {
+        let map = self.file.map().map_err(|error| self.io("map", error))?;
+        // A second caller has mapped the same bytes.
+        let _ = self.map.set(map);
+        Ok(())
+    }
+
+    /// Reads and checks the record of `position` at `offset`.
+    pub(crate) fn record(&self, offset: u64, position: Position) -> Result<StoredRecord> {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(map) = self.map.get() {
+            return self.checked(map.slice(at.min(map.len())..), offset, position);
+        }
+        // Most records fit the first read; the length in its header tells what is missing of one that does not.
+        let room = self.header.bytes.saturating_sub(offset);
+        let mut buffer = vec![0; room.min(PAGE) as usize];
+        self.file.read_at(&mut buffer, offset).map_err(|error| self.io("read", error))?;
+        let mut fields = Reader::new(&buffer);
+        fields.u32();
+        let length = fields.u32().map_or(0, |length| u64::from(length).next_multiple_of(record::ALIGNMENT as u64));
+        if length > buffer.len() as u64 && length <= room {
+            let read = buffer.len();
+            buffer.resize(length as usize, 0);
+            let rest = &mut buffer[read..];
+            self.file.read_at(rest, offset + read as u64).map_err(|error| self.io("read", error))?;
+        }
+        self.checked(buffer.into(), offset, position)
+    }
+
+    fn checked(&self, bytes: Bytes, offset: u64, position: Position) -> Result<StoredRecord> {
+        match record::parse_at(&bytes, self.header.salt, position) {
+            Ok(record) => Ok(StoredRecord::new(&record, &bytes)),
+            Err(invalid) => Err(invalid.at(self.place(offset, position)).into()),
+        }
+    }
+
+    /// A piece of the segment, as a slice of the map if there is one.
+    pub(crate) fn piece(&self, offset: u64, len: u64) -> Result<Bytes> {
+        if let Some(map) = self.map.get() {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(map.len());
+            let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)).min(map.len());
+            return Ok(map.slice(start..end));
+        }
+        let mut buffer = vec![0; len as usize];
+        self.file.read_at(&mut buffer, offset).map_err(|error| self.io("read", error))?;
+        Ok(buffer.into())
+    }
+}
+
+/// A checked record and the bytes that it lies in.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredRecord {
+    pub(crate) header: Header,
+    bytes: Bytes,
+    body: (usize, usize),
+}
+
+impl StoredRecord {
+    /// `bytes` is what `record` was read from.
+    pub(crate) fn new(record: &Record, bytes: &Bytes) -> StoredRecord {
+        StoredRecord { header: record.header, bytes: bytes.clone(), body: record.body }
+    }
+
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.bytes[record::HEADER_BYTES..self.body.0]
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.bytes.slice(self.body.0..self.body.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> SegmentHeader {
+        SegmentHeader {
+            store: *b"0123456789abcdef",
+            base: Position::new(42),
+            bytes: 1 << 20,
+            salt: 0xfeed,
+            previous: (Position::FIRST, End { offset: 9000, checksum: 7 }),
+        }
+    }
+
+    #[test]
+    fn a_header_reads_back_as_it_was_written_and_any_flipped_byte_is_noticed() {
+        let page = sample().encode();
+        assert_eq!(SegmentHeader::decode(&page), Ok(sample()));
+        for at in 0..page.len() {
+            let mut changed = page.clone();
+            changed[at] ^= 0x10;
+            assert!(SegmentHeader::decode(&changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn names_of_segments_carry_their_base_position_and_nothing_else_is_one() {
+        let name = Segment::name(Position::new(42));
+        assert_eq!(name, Path::new("log/00000000000000000042.seg"));
+        assert_eq!(Segment::base_in_name("00000000000000000042.seg"), Some(Position::new(42)));
+        for other in ["42.seg", "prepared", "00000000000000000042.seg.old", "0000000000000000004x.seg"] {
+            assert_eq!(Segment::base_in_name(other), None);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Walking through the whole log, record by record: what opening and verifying have in common.
+//!
+//! The difference is what a fault does: opening stops at the first, verifying notes it and goes on behind it.
+//!
+//! A torn tail and damage are told apart like this. In the segment that was being written to, everything behind the
+//! last valid batch may be the remains of writes that a crash cut off. It is damage and no torn tail if anything proves
+//! that the record missing there had been acknowledged: a later valid record whose writer already knew the missing
+//! position to be durable, or the manifest's mark of a clean close. What nothing proves is dropped: it was never
+//! acknowledged, or it was the very last batch, of which one disk cannot tell the two apart.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    manifest::{Entry, Manifest},
+    record::{self, Header, Invalid},
+    segment::{End, HEADER_PAGE, PAGE, Segment, SegmentHeader, StoredRecord},
+};
+use crate::{
+    disk::{Access, Disk},
+    error::{Damage, Error, Place, Result},
+    version::Position,
+};
+
+/// What a walk meets.
+pub(crate) trait Visitor {
+    /// A valid record of a whole batch. The error says what is wrong with its content.
+    fn record(&mut self, segment: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String>;
+
+    /// A fault. An error ends the walk.
+    fn fault(&mut self, damage: Damage) -> Result<()>;
+
+    /// So many bytes of segments have been read.
+    fn progress(&mut self, _bytes: u64) {}
+}
+
+/// What lies behind the last valid batch of the segment that was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Zeros: appends can go on there.
+    Clean,
+    /// The remains of writes that were never acknowledged, so many bytes from their first to their last, with this
+    /// checksum up to the end of the file.
+    Torn { bytes: u64, checksum: u32 },
+}
+
+/// The log as a walk found it.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The position that the next record will have.
+    pub(crate) next: Position,
+    /// How the last segment ends, and what lies behind that; `None` when there is no segment.
+    pub(crate) tail: Option<(End, Tail)>,
+}
+
+/// Walks through all segments that the manifest names, in order.
+pub(crate) fn walk(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    access: Access,
+    visitor: &mut dyn Visitor,
+) -> Result<Walked> {
+    let mut walked = Walked { segments: Vec::new(), next: Position::FIRST, tail: None };
+    let mut previous = (Position::START, End::default());
+    for (index, entry) in manifest.segments.iter().enumerate() {
+        let following = manifest.segments.get(index + 1).map(|entry| entry.base);
+        walked.next = entry.base;
+        let Some((segment, bytes)) = open_segment(disk, dir, manifest, entry, previous, access, visitor)? else {
+            walked.next = following.unwrap_or(walked.next);
+            continue;
+        };
+        let mut scan = Scan { segment: &segment, bytes: &bytes, visitor };
+        let (end, next, tail) = match entry.end {
+            Some(end) => scan.ended(entry, end, following)?,
+            None => scan.active(manifest)?,
+        };
+        scan.visitor.progress(entry.bytes);
+        walked.next = next;
+        walked.tail = Some((end, tail));
+        previous = (entry.base, end);
+        walked.segments.push(Arc::new(segment));
+    }
+    check_strays(disk, dir, manifest, walked.next, visitor)?;
+    Ok(walked)
+}
+
+/// Opens a segment and checks that it is the one that the manifest means.
+fn open_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    entry: &Entry,
+    previous: (Position, End),
+    access: Access,
+    visitor: &mut dyn Visitor,
+) -> Result<Option<(Segment, Bytes)>> {
+    let name = Segment::name(entry.base);
+    let path = dir.join(&name);
+    let io = |error| Error::io("open", &path, error);
+    let mut fault = |text: String| {
+        let place = Place { file: name.clone(), offset: 0, position: entry.base };
+        visitor.fault(Damage { place, fault: text }).map(|()| None)
+    };
+    if disk.entry(&path).map_err(io)?.is_none() {
+        return fault("the segment is missing".to_owned());
+    }
+    // Only the segment that may be appended to is opened for writing: sealed ones may well be read-only.
+    let access = if entry.end.is_none() { access } else { Access::Read };
+    let file = disk.open(&path, access).map_err(io)?;
+    let found = file.len().map_err(io)?;
+    if found != entry.bytes {
+        return fault(format!("the file has {found} bytes; {} belong here", entry.bytes));
+    }
+    if access == Access::ReadWrite {
+        // After a failed sync the page cache may hold what the disk does not.
+        file.sync().map_err(io)?;
+        file.forget_cache().map_err(io)?;
+    }
+    let bytes = file.map().map_err(io)?;
+    let header = match SegmentHeader::decode(bytes.get(..HEADER_PAGE as usize).unwrap_or(&bytes)) {
+        Ok(header) => header,
+        Err(text) => return fault(text),
+    };
+    let expected = SegmentHeader { store: manifest.store, base: entry.base, bytes: entry.bytes, previous, ..header };
+    if header != expected {
+        return fault(format!("the header is {header:?}; {expected:?} belongs here"));
+    }
+    Ok(Some((Segment::new(header, file), bytes)))
+}
+
+/// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, or the
+/// manifest is an old copy.
+fn check_strays(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    next: Position,
+    visitor: &mut dyn Visitor,
+) -> Result<()> {
+    let io = |error| Error::io("list", dir.join("log"), error);
+    let mut names = disk.list(&dir.join("log")).map_err(io)?;
+    names.sort();
+    for base in names.iter().filter_map(|name| Segment::base_in_name(name)) {
+        if manifest.segments.iter().any(|entry| entry.base == base) {
+            continue;
+        }
+        let name = Segment::name(base);
+        let file = disk.open(&dir.join(&name), Access::Read).map_err(|error| Error::io("open", &name, error))?;
+        let bytes = file.map().map_err(|error| Error::io("map", &name, error))?;
+        let begun = bytes.get(HEADER_PAGE as usize..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
+        if base != next || begun {
+            let fault = "the manifest does not name this segment: it is older than the log".to_owned();
+            let place = Place { file: name, offset: 0, position: base };
+            visitor.fault(Damage { place, fault })?;
+        }
+    }
+    Ok(())
+}
+
+struct Scan<'a> {
+    segment: &'a Segment,
+    bytes: &'a Bytes,
+    visitor: &'a mut dyn Visitor,
+}
+
+/// Where a scan stands: behind the last whole batch.
+#[derive(Clone, Copy)]
+struct Reached {
+    end: End,
+    next: Position,
+}
+
+/// Why a scan went no further: what it found where a record should be.
+struct Stop {
+    offset: u64,
+    position: Position,
+    invalid: Invalid,
+}
+
+impl Scan<'_> {
+    fn start(&self) -> Reached {
+        Reached { end: End { offset: HEADER_PAGE, checksum: 0 }, next: self.segment.header.base }
+    }
+
+    /// Visits whole batches from where `reached` stands up to `until`, or to the first thing that is none.
+    fn batches(&mut self, reached: &mut Reached, until: u64) -> Result<Option<Stop>> {
+        let mut batch: Vec<(u64, StoredRecord)> = Vec::new();
+        let (mut offset, mut position) = (reached.end.offset, reached.next);
+        while offset < until {
+            let rest = self.bytes.slice(offset as usize..until as usize);
+            let parsed = record::parse_at(&rest, self.segment.header.salt, position).and_then(|record| {
+                let (index, count) = (record.header.batch_index, record.header.batch_count);
+                let expected = batch.len();
+                let continues = batch.first().is_none_or(|(_, first)| first.header.batch_count == count);
+                let fits = usize::from(index) == expected && index < count && continues;
+                if fits { Ok(record) } else { Err(Invalid::Batch { index, count, expected }) }
+            });
+            let record = match parsed {
+                Ok(record) => record,
+                Err(invalid) => return Ok(Some(Stop { offset, position, invalid })),
+            };
+            let (checksum, header) = (record.checksum, record.header);
+            batch.push((offset, StoredRecord::new(&record, &rest)));
+            offset += record.footprint as u64;
+            position = position.next();
+            if batch.len() == usize::from(header.batch_count) {
+                for (at, record) in batch.drain(..) {
+                    if let Err(text) = self.visitor.record(self.segment, at, &record) {
+                        self.visitor.fault(self.segment.damage(at, record.header.position, text))?;
+                    }
+                }
+                *reached = Reached { end: End { offset, checksum }, next: position };
+            }
+        }
+        let cut = (!batch.is_empty()).then_some(Stop { offset, position, invalid: Invalid::BatchCut });
+        Ok(cut)
+    }
+
+    /// A segment that has ended: every record up to the end must be there.
+    fn ended(&mut self, entry: &Entry, end: End, following: Option<Position>) -> Result<(End, Position, Tail)> {
+        let size = self.bytes.len() as u64;
+        let base = entry.base;
+        if end.offset < HEADER_PAGE || end.offset > size {
+            let fault = format!("the manifest says that it ends at {}, but it has {size} bytes", end.offset);
+            self.visitor.fault(self.segment.damage(0, base, fault))?;
+            return Ok((end, following.unwrap_or(base), Tail::Clean));
+        }
+        let mut reached = self.start();
+        while let Some(stop) = self.batches(&mut reached, end.offset)? {
+            self.visitor.fault(stop.invalid.at(self.segment.place(stop.offset, stop.position)))?;
+            let Some((resumed, _)) = self.resume(&stop, end.offset, |_| true) else { break };
+            reached = resumed;
+        }
+        if reached.end != end || following.is_some_and(|following| following != reached.next) {
+            let fault = format!(
+                "the segment ends at offset {} with checksum {:08x}, but {} with {:08x} was written down, \
+                 and its next position is {}, but {} follows",
+                reached.end.offset,
+                reached.end.checksum,
+                end.offset,
+                end.checksum,
+                reached.next,
+                following.map_or_else(|| "none".to_owned(), |following| following.to_string()),
+            );
+            self.visitor.fault(self.segment.damage(reached.end.offset, reached.next, fault))?;
+        }
+        let rest = &self.bytes[end.offset as usize..];
+        let torn = rest_checksum(rest);
+        if torn != entry.torn {
+            let fault = format!("the checksum of the unused rest is {torn:08x}; {:08x} was written down", entry.torn);
+            self.visitor.fault(self.segment.damage(end.offset, reached.next, fault))?;
+        }
+        let tail = if torn == 0 { Tail::Clean } else { Tail::Torn { bytes: extent(rest), checksum: torn } };
+        Ok((end, following.unwrap_or(reached.next), tail))
+    }
+
+    /// The segment that was being written to.
+    fn active(&mut self, manifest: &Manifest) -> Result<(End, Position, Tail)> {
+        let size = self.bytes.len() as u64;
+        let mut reached = self.start();
+        loop {
+            let Some(stop) = self.batches(&mut reached, size)? else { break };
+            let first_missing = reached.next;
+            let marked = (manifest.durable >= first_missing).then_some(manifest.durable);
+            let proof = |header: Header| header.proves_durable() >= first_missing;
+            let resumed = match marked {
+                Some(_) => self.resume(&stop, size, |_| true),
+                None => self.resume(&stop, size, proof),
+            };
+            let Some(durable) = marked.or(resumed.map(|(_, proven)| proven)) else { break };
+            let Stop { offset, position, invalid } = stop;
+            let fault = format!("{invalid}; an event at or behind it was acknowledged, up to position {durable}");
+            self.visitor.fault(self.segment.damage(offset, position, fault))?;
+            let Some((resumed, _)) = resumed else { break };
+            reached = resumed;
+        }
+        let rest = &self.bytes[reached.end.offset as usize..];
+        let tail = match rest_checksum(rest) {
+            0 => Tail::Clean,
+            checksum => Tail::Torn { bytes: extent(rest), checksum },
+        };
+        Ok((reached.end, reached.next, tail))
+    }
+
+    /// Looks behind a fault for a valid record that meets a condition. Gives the place of the next valid record that
+    /// begins a batch, and what the one that met the condition proves to be durable.
+    fn resume(&self, stop: &Stop, until: u64, accept: impl Fn(Header) -> bool) -> Option<(Reached, Position)> {
+        let mut begin = None;
+        let step = record::ALIGNMENT as u64;
+        let mut offset = stop.offset + step;
+        while offset < until {
+            let rest = &self.bytes[offset as usize..until as usize];
+            // Unwritten space is what there is most of; its length field is zero.
+            if rest.len() < record::HEADER_BYTES || rest[4..8] == [0; 4] {
+                offset += step;
+                continue;
+            }
+            match record::parse(rest, self.segment.header.salt) {
+                Ok(record) if record.header.position >= stop.position => {
+                    let header = record.header;
+                    if header.batch_index == 0 && begin.is_none() {
+                        begin = Some(Reached { end: End { offset, checksum: 0 }, next: header.position });
+                    }
+                    if accept(header) {
+                        let here = Reached { end: End { offset, checksum: 0 }, next: header.position };
+                        return Some((begin.unwrap_or(here), header.proves_durable()));
+                    }
+                    offset += record.footprint as u64;
+                }
+                _ => offset += step,
+            }
+        }
+        None
+    }
+}
+
+/// The checksum of what lies behind the end of a segment: 0 when it is all zero, and never 0 otherwise.
+pub(crate) fn rest_checksum(rest: &[u8]) -> u32 {
+    if extent(rest) == 0 { 0 } else { crc32fast::hash(rest).max(1) }
+}
+
+/// How many bytes there are up to the last that is not zero.
+fn extent(rest: &[u8]) -> u64 {
+    // Page by page, which the compiler turns into wide compares: most of it is zero.
+    let page = PAGE as usize;
+    let is_used = |part: &[u8]| part.iter().fold(0, |any, byte| any | byte) != 0;
+    let Some(last) = rest.chunks(page).rposition(is_used) else { return 0 };
+    let part = &rest[last * page..];
+    part.iter().take(page).rposition(|byte| *byte != 0).map_or(0, |at| (last * page + at) as u64 + 1)
+}

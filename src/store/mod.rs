@@ -1,0 +1,24 @@
+//! The embedded store: where log and index meet events.
+//!
+//! ```text
+//!   append: encode -> lock -> check the version -> positions, versions, index -> unlock, commit -> durable
+//!   read:   index -> places -> records of the log, checked -> events
+//! ```
+//!
+//! Files of a store's directory:
+//!
+//! ```text
+//!   LOCK        held by the process that has the store open; its process id, for people
+//!   MANIFEST    which segments there are
+//!   log/        the events
+//! ```
+
+mod append;
+mod open;
+mod read;
+mod recorded;
+mod verify;
+
+pub use open::{Options, Stats, Store};
+pub use read::{AllEvents, StreamEvents, Streams};
+pub use verify::{Verified, VerifyProgress, verify};

@@ -1,0 +1,96 @@
+//! An event as a record of the log: the layout of its head and body.
+//!
+//! ```text
+//!  head: 0         8          16            24          32          48           50         52            56
+//!        +---------+----------+-------------+-----------+-----------+------------+----------+-------------+
+//!        | version | previous | stream hash | timestamp | event id  | name bytes | type b.  | metadata b. |
+//!        +---------+----------+-------------+-----------+-----------+------------+----------+-------------+
+//!  body: | stream name | event type | metadata | payload |
+//! ```
+//!
+//! - `previous` is the position of the stream's event before this one; 0 for the first. A hint for whoever walks a
+//!   stream without an index.
+//! - `stream hash` is the XXH3-64 of the stream name.
+//! - `timestamp` is in microseconds since 1970-01-01T00:00:00Z.
+
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
+    layout::{Reader, Writer},
+    log::{Draft, StoredRecord, footprint},
+    version::{Position, Version},
+};
+
+/// The kind of the records that hold an event.
+const EVENT: u8 = 1;
+const HEAD_BYTES: usize = 56;
+
+/// Lays out the records of an append; versions and previous positions are still missing.
+pub(super) fn draft(stream: &StreamName, events: &[NewEvent], now: Timestamp) -> Draft {
+    let bytes = events.iter().map(|event| footprint(HEAD_BYTES, event.size_in(stream))).sum();
+    let mut draft = Draft::with_capacity(events.len(), bytes);
+    let name = stream.as_str().as_bytes();
+    let hash = xxh3_64(name);
+    for event in events {
+        let event_type = event.event_type.as_str().as_bytes();
+        let mut head = [0; HEAD_BYTES];
+        Writer::new(&mut head)
+            .u64(0)
+            .u64(0)
+            .u64(hash)
+            .i64(event.timestamp.unwrap_or(now).as_micros())
+            .bytes(event.id.as_uuid().as_bytes())
+            .u16(name.len() as u16)
+            .u16(event_type.len() as u16)
+            .u32(event.metadata.len() as u32);
+        draft.push(EVENT, &head, &[name, event_type, &event.metadata, &event.payload]);
+    }
+    draft
+}
+
+/// Fills in what only the lock can tell: the stream is at `version`, its newest event at `previous`, and the first
+/// record of the draft will have position `first`.
+pub(super) fn place(draft: &mut Draft, version: Version, previous: Position, first: Position) {
+    for index in 0..draft.len() {
+        let version = version.plus(index as u64 + 1);
+        let previous = if index == 0 { previous } else { first.plus(index as u64 - 1) };
+        Writer::new(draft.head_mut(index)).u64(version.get()).u64(previous.get());
+    }
+}
+
+/// An event read from a record, with the hint that it carries.
+pub(super) struct Decoded {
+    pub(super) event: RecordedEvent,
+    pub(super) previous: Position,
+}
+
+/// Reads an event from a valid record. The error says why it is none.
+pub(super) fn decode(record: &StoredRecord) -> Result<Decoded, String> {
+    if record.header.kind != EVENT {
+        return Err(format!("a record of kind {}; this version knows kind {EVENT}", record.header.kind));
+    }
+    let mut fields = Reader::new(record.head());
+    let decoded = (|| {
+        let version = Version::new(fields.u64()?);
+        let previous = Position::new(fields.u64()?);
+        let hash = fields.u64()?;
+        let timestamp = Timestamp::from_micros(fields.i64()?);
+        let id = EventId::from(Uuid::from_bytes(fields.array()?));
+        let lengths = (fields.u16()?, fields.u16()?, fields.u32()?);
+        let recorded = Recorded { position: record.header.position, version, id, timestamp };
+        Some((recorded, previous, hash, lengths))
+    })();
+    let Some((recorded, previous, hash, (stream, event_type, metadata))) = decoded else {
+        return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", record.head().len()));
+    };
+    let (stream, event_type, metadata) = (usize::from(stream), usize::from(event_type), metadata as usize);
+    let event = RecordedEvent::from_body(recorded, record.body(), stream, event_type, metadata)
+        .map_err(|invalid| invalid.to_string())?;
+    let found = xxh3_64(event.stream().as_str().as_bytes());
+    if found != hash {
+        return Err(format!("the stream's hash is {found:016x}, but {hash:016x} was written"));
+    }
+    Ok(Decoded { event, previous })
+}
