@@ -1,0 +1,63 @@
+//! Input that the store refuses.
+
+use thiserror::Error;
+
+/// Input that the store refuses, found before anything was written. The caller mends the input.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidInput {
+    /// A stream name or event type of no characters.
+    #[error("the {what} is empty")]
+    Empty {
+        /// What was empty.
+        what: &'static str,
+    },
+    /// A text, event or append that is larger than its limit.
+    #[error("the {what} has {found} {unit}; at most {limit} are allowed")]
+    TooLarge {
+        /// What was too large.
+        what: &'static str,
+        /// What the two numbers count.
+        unit: &'static str,
+        /// Its size.
+        found: usize,
+        /// The limit, from [`crate::limits`].
+        limit: usize,
+    },
+    /// A control character in a stream name or event type.
+    #[error("the {what} has the control character U+{character:04X} at byte {at}")]
+    ControlCharacter {
+        /// What it was in.
+        what: &'static str,
+        /// The character's code point.
+        character: u32,
+        /// The byte offset in the text.
+        at: usize,
+    },
+    /// Bytes that are no UTF-8 text.
+    #[error("the {what} is no UTF-8 text")]
+    NotUtf8 {
+        /// What should have been text.
+        what: &'static str,
+    },
+    /// A stream name that begins with `$`: those belong to the store itself.
+    #[error("stream names that begin with `$` are reserved")]
+    ReservedStreamName,
+    /// An append of no events.
+    #[error("an append needs at least one event")]
+    NoEvents,
+    /// A time that is no RFC 3339 time or out of range.
+    #[error("`{text}` is no RFC 3339 time between the years -9999 and 9999")]
+    Time {
+        /// The text as given.
+        text: String,
+    },
+    /// A value that could not be written as JSON.
+    #[error("cannot write the {what} as JSON: {reason}")]
+    Json {
+        /// What could not be written.
+        what: &'static str,
+        /// The reason.
+        reason: String,
+    },
+}

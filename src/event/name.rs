@@ -1,0 +1,202 @@
+//! The names of streams, types and events.
+
+use std::{fmt, str::FromStr};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::InvalidInput;
+use crate::limits;
+
+/// Shared checked text: UTF-8 within a limit, without control characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Name(Bytes);
+
+impl Name {
+    fn check(what: &'static str, limit: usize, bytes: Bytes) -> Result<Name, InvalidInput> {
+        if bytes.is_empty() {
+            return Err(InvalidInput::Empty { what });
+        }
+        if bytes.len() > limit {
+            return Err(InvalidInput::TooLarge { what, unit: "bytes", found: bytes.len(), limit });
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| InvalidInput::NotUtf8 { what })?;
+        if let Some((at, character)) = text.char_indices().find(|(_, c)| c.is_control()) {
+            return Err(InvalidInput::ControlCharacter { what, character: character.into(), at });
+        }
+        Ok(Name(bytes))
+    }
+
+    fn as_str(&self) -> &str {
+        // Checked when it was made; the second look is cheap and keeps this free of unsafe code.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The name of a stream: not empty, at most [`limits::STREAM_NAME_BYTES`] long, no control characters, and not beginning
+/// with `$`. Cheap to clone.
+///
+/// The part before the first `-` is the stream's category: `order-17` is of the category `order`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(Name);
+
+impl StreamName {
+    /// Checks a text and makes it a stream name.
+    pub fn new(name: impl Into<String>) -> Result<StreamName, InvalidInput> {
+        StreamName::from_bytes(Bytes::from(name.into()))
+    }
+
+    pub(crate) fn from_bytes(bytes: Bytes) -> Result<StreamName, InvalidInput> {
+        if bytes.first() == Some(&b'$') {
+            return Err(InvalidInput::ReservedStreamName);
+        }
+        Name::check("stream name", limits::STREAM_NAME_BYTES, bytes).map(StreamName)
+    }
+
+    /// A name that [`StreamName::from_bytes`] has passed before.
+    pub(super) fn checked(bytes: Bytes) -> StreamName {
+        StreamName(Name(bytes))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The same name in bytes of its own, for whoever keeps it longer than the event that it came with.
+    pub(crate) fn detached(&self) -> StreamName {
+        StreamName(Name(Bytes::copy_from_slice(self.as_str().as_bytes())))
+    }
+
+    /// The part before the first `-`, or the whole name when it has none.
+    pub fn category(&self) -> &str {
+        let name = self.as_str();
+        name.split_once('-').map_or(name, |(category, _)| category)
+    }
+}
+
+/// The type of an event: not empty, at most [`limits::EVENT_TYPE_BYTES`] long, no control characters. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventType(Name);
+
+impl EventType {
+    /// Checks a text and makes it an event type.
+    pub fn new(name: impl Into<String>) -> Result<EventType, InvalidInput> {
+        EventType::from_bytes(Bytes::from(name.into()))
+    }
+
+    pub(crate) fn from_bytes(bytes: Bytes) -> Result<EventType, InvalidInput> {
+        Name::check("event type", limits::EVENT_TYPE_BYTES, bytes).map(EventType)
+    }
+
+    /// A type that [`EventType::from_bytes`] has passed before.
+    pub(super) fn checked(bytes: Bytes) -> EventType {
+        EventType(Name(bytes))
+    }
+
+    /// The type as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+macro_rules! text_traits {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.as_str() == other
+            }
+        }
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.as_str() == *other
+            }
+        }
+        impl FromStr for $name {
+            type Err = InvalidInput;
+            fn from_str(text: &str) -> Result<Self, InvalidInput> {
+                $name::new(text)
+            }
+        }
+        impl TryFrom<&str> for $name {
+            type Error = InvalidInput;
+            fn try_from(text: &str) -> Result<Self, InvalidInput> {
+                $name::new(text)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = InvalidInput;
+            fn try_from(text: String) -> Result<Self, InvalidInput> {
+                $name::new(text)
+            }
+        }
+    )*};
+}
+text_traits!(StreamName, EventType);
+
+/// The identity of an event, a UUID. The one that the store makes is of version 7, so that ids sort by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(Uuid);
+
+impl EventId {
+    /// A new id of version 7, of the present moment.
+    pub fn generate() -> EventId {
+        EventId(Uuid::now_v7())
+    }
+
+    /// The id as a UUID.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for EventId {
+    fn from(uuid: Uuid) -> Self {
+        EventId(uuid)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_name_breaking_a_rule_is_refused_with_the_rule_and_both_values() {
+        let refused = |name: &str| StreamName::new(name).unwrap_err().to_string();
+        assert_eq!(refused(""), "the stream name is empty");
+        assert_eq!(refused("$all"), "stream names that begin with `$` are reserved");
+        assert_eq!(refused("a\u{7}b"), "the stream name has the control character U+0007 at byte 1");
+        assert_eq!(refused(&"x".repeat(513)), "the stream name has 513 bytes; at most 512 are allowed");
+        assert!(StreamName::new("x".repeat(512)).is_ok());
+        assert!(StreamName::new("주문-1 with spaces, and $ inside").is_ok());
+    }
+
+    #[test]
+    fn the_category_is_the_part_before_the_first_dash() {
+        let category = |name: &str| StreamName::new(name).unwrap().category().to_owned();
+        assert_eq!(category("order-17-b"), "order");
+        assert_eq!(category("audit"), "audit");
+        assert_eq!(category("-x"), "");
+    }
+}
