@@ -1,3 +1,7 @@
-//! The command `factlog`.
+//! The command `factlog`; everything is in [`cli`].
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,20 @@
+//! The command `factlog`: arguments in, JSON Lines on standard output, words on standard error, an exit code.
+//!
+//! Invariants:
+//!
+//! - standard output carries data and nothing else, one JSON document a line;
+//! - an acknowledgement is printed, and flushed, only after what it acknowledges is durable;
+//! - a command that only reads never creates a store;
+//! - every way to end has its exit code, and all of them are in [`failure`].
+//!
+//! A module for each command; what they share is in `failure`, `files`, `open`, `output` and `progress`.
+
+mod failure;
+mod open;
+mod output;
+mod progress;
+mod root;
+mod shim;
+mod streams;
+
+pub use root::run;

@@ -1,0 +1,83 @@
+//! The arguments of the command as a whole, and the way from them to an exit code.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use clap::{Parser, Subcommand};
+
+use super::{failure::Failure, output::Output, streams::Streams};
+
+/// The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
+const INTERRUPTED: i32 = 130;
+
+/// An append-only event store.
+#[derive(Debug, Parser)]
+#[command(name = "factlog", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// The store's directory
+    #[arg(long, value_name = "DIR", global = true, default_value = "factlog-data")]
+    store: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Streams(Streams),
+}
+
+impl Command {
+    fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+        match self {
+            Command::Streams(command) => command.run(store, out),
+        }
+    }
+}
+
+/// Does what the arguments of the process say.
+pub fn run() -> ExitCode {
+    if let Err(error) = end_at_ctrl_c() {
+        return end(&Failure::Failed(format!("cannot listen for Ctrl-C: {error}")));
+    }
+    // On arguments that make no sense this prints what is wrong with them and ends with exit code 2.
+    let arguments = Arguments::parse();
+    let mut out = Output::stdout();
+    let done = arguments.command.run(&arguments.store, &mut out);
+    // What was found before a failure is printed before the failure is.
+    let flushed = out.flush();
+    match done.and(flushed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+/// Lets Ctrl-C end the process at once. What was acknowledged before stands, as it would after any other kill, and
+/// the next opening deals with what was being written.
+fn end_at_ctrl_c() -> io::Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always).map(drop)
+}
+
+fn end(failure: &Failure) -> ExitCode {
+    if let Some(message) = failure.message() {
+        // There is no further place to report that standard error is gone.
+        let _ = writeln!(io::stderr(), "factlog: {message}");
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_of_the_arguments_has_no_contradiction() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}
