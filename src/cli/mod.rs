@@ -7,14 +7,24 @@
 //! - a command that only reads never creates a store;
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
-//! A module for each command; what they share is in `failure`, `files`, `open`, `output` and `progress`.
+//! A module for each command; what they share is in `event_line`, `failure`,
+//! `files`, `lines`, `open`, `output` and `progress`.
 
+mod append;
+mod event_line;
+mod export;
 mod failure;
+mod files;
+mod import;
+mod lines;
 mod open;
 mod output;
 mod progress;
+mod read;
 mod root;
 mod shim;
+mod stats;
 mod streams;
+mod verify;
 
 pub use root::run;

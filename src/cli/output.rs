@@ -1,8 +1,11 @@
-//! Standard output: JSON Lines, buffered.
+//! What a command has to say: data as JSON Lines, buffered, and words on standard error.
 //!
-//! A line is written in one piece into the buffer, so that what another process sees after a flush is whole lines.
+//! A line is put into the buffer in one piece, so that what another process sees after a flush is whole lines.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::{
+    fmt::Display,
+    io::{self, BufWriter, Write},
+};
 
 use serde::Serialize;
 
@@ -12,13 +15,18 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// Where a command writes its data.
 pub struct Output {
-    stdout: BufWriter<StdoutLock<'static>>,
+    sink: BufWriter<Box<dyn Write>>,
 }
 
 impl Output {
     /// Standard output, locked for this thread.
     pub fn stdout() -> Output {
-        Output { stdout: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()) }
+        Output::to(io::stdout().lock())
+    }
+
+    /// Any other place.
+    pub fn to(sink: impl Write + 'static) -> Output {
+        Output { sink: BufWriter::with_capacity(BUFFER_BYTES, Box::new(sink)) }
     }
 
     /// Adds `document` as one line of JSON.
@@ -26,23 +34,12 @@ impl Output {
         let mut line = serde_json::to_vec(document)
             .map_err(|error| Failure::Failed(format!("cannot write the output as JSON: {error}")))?;
         line.push(b'\n');
-        self.bytes(&line)
-    }
-
-    /// Adds text for people, of a command that prints no JSON.
-    #[allow(dead_code)]
-    pub fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.stdout, "{text}").map_err(|error| Failure::writing(&error))
-    }
-
-    /// Adds bytes that are whole lines already.
-    pub fn bytes(&mut self, lines: &[u8]) -> Result<(), Failure> {
-        self.stdout.write_all(lines).map_err(|error| Failure::writing(&error))
+        self.sink.write_all(&line).map_err(|error| Failure::writing(&error))
     }
 
     /// Hands everything to the system, so that the reader at the other end sees it now.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        self.stdout.flush().map_err(|error| Failure::writing(&error))
+        self.sink.flush().map_err(|error| Failure::writing(&error))
     }
 
     /// Adds one line and hands it on at once, as an acknowledgement needs it.
@@ -50,4 +47,15 @@ impl Output {
         self.line(document)?;
         self.flush()
     }
+}
+
+/// Tells the user something, on standard error.
+pub fn say(words: impl Display) {
+    // There is no further place to report that standard error is gone.
+    let _ = writeln!(io::stderr(), "{words}");
+}
+
+/// A number of things, in words: `1 event`, `2 events`.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,7 +1,5 @@
 //! A progress bar for long work: on standard error, when that is a terminal, and nowhere else.
 
-use std::time::Duration;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Redrawn at most so many times a second.
@@ -40,11 +38,6 @@ impl Progress {
     /// So much more is done.
     pub fn add(&self, more: u64) {
         self.bar.inc(more);
-    }
-
-    /// How long the work has taken until now.
-    pub fn elapsed(&self) -> Duration {
-        self.bar.elapsed()
     }
 }
 

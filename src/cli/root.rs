@@ -1,7 +1,7 @@
 //! The arguments of the command as a whole, and the way from them to an exit code.
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -9,7 +9,17 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use super::{failure::Failure, output::Output, streams::Streams};
+use super::{
+    append::Append,
+    export::Export,
+    failure::Failure,
+    import::Import,
+    output::{Output, say},
+    read::Read,
+    stats::Stats,
+    streams::Streams,
+    verify::Verify,
+};
 
 /// The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
 const INTERRUPTED: i32 = 130;
@@ -28,13 +38,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Append(Append),
+    Read(Read),
     Streams(Streams),
+    Stats(Stats),
+    Verify(Verify),
+    Import(Import),
+    Export(Export),
 }
 
 impl Command {
     fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
         match self {
+            Command::Append(command) => command.run(store, out),
+            Command::Read(command) => command.run(store, out),
             Command::Streams(command) => command.run(store, out),
+            Command::Stats(command) => command.run(store, out),
+            Command::Verify(command) => command.run(store, out),
+            Command::Import(command) => command.run(store),
+            Command::Export(command) => command.run(store, out),
         }
     }
 }
@@ -65,8 +87,7 @@ fn end_at_ctrl_c() -> io::Result<()> {
 
 fn end(failure: &Failure) -> ExitCode {
     if let Some(message) = failure.message() {
-        // There is no further place to report that standard error is gone.
-        let _ = writeln!(io::stderr(), "factlog: {message}");
+        say(format_args!("factlog: {message}"));
     }
     ExitCode::from(failure.exit_code())
 }

@@ -1,0 +1,45 @@
+//! `factlog export`: the whole log as the lines of `read`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use factlog::{Position, ReadAll};
+
+use super::{
+    event_line,
+    failure::Failure,
+    files, open,
+    output::Output,
+    progress::{Progress, Unit},
+    read,
+};
+
+/// Write the whole log as the lines that `read` prints, to a file or to standard output
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The file; one that is there is replaced. Standard output when it is left out, or `-`
+    file: Option<PathBuf>,
+}
+
+impl Export {
+    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+        let store = open::for_reading(store)?;
+        let progress = Progress::new(Unit::Things("events"), Some(store.last_position().get()));
+        let write = |out: &mut Output| {
+            read::each_of_log(&store, ReadAll::after(Position::START), &mut |event| {
+                event_line::print(event, out)?;
+                progress.add(1);
+                Ok(true)
+            })
+        };
+        if files::is_standard(self.file.as_deref()) {
+            return write(out);
+        }
+        let path = self.file.unwrap_or_default();
+        let file = files::create(&path)?;
+        let mut lines = Output::to(file.clone());
+        write(&mut lines).and_then(|()| lines.flush()).map_err(|failure| failure.at(path.display()))?;
+        // Whoever deletes the store because its export is done must find the export after a power cut.
+        file.sync_all().map_err(|error| Failure::Failed(format!("cannot sync {}: {error}", path.display())))
+    }
+}

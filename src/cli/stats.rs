@@ -1,0 +1,34 @@
+//! `factlog stats`: how much is in a store.
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{failure::Failure, open, output::Output};
+
+/// Print how much is in the store, as one JSON object
+#[derive(Debug, Args)]
+pub struct Stats {}
+
+#[derive(Serialize)]
+struct Line {
+    events: u64,
+    streams: u64,
+    segments: u64,
+    bytes: u64,
+    last_position: u64,
+}
+
+impl Stats {
+    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+        let stats = open::for_reading(store)?.stats()?;
+        out.line(&Line {
+            events: stats.events,
+            streams: stats.streams,
+            segments: stats.segments,
+            bytes: stats.bytes,
+            last_position: stats.last_position.get(),
+        })
+    }
+}
