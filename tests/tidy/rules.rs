@@ -1,0 +1,156 @@
+//! The rules of the house. The table of rooms is their documentation.
+
+use super::source::{Source, closing, line_of, paths};
+
+/// What every room above the ground floor may import.
+const GROUND: &[&str] = &["error", "event", "limits", "version"];
+
+/// Each room, and the rooms that it may import. A room is a folder or a file at the top of `src`.
+pub const ROOMS: &[(&str, &[&[&str]])] = &[
+    // Plain values.
+    ("limits", &[]),
+    ("version", &[]),
+    ("event", &[&["limits", "version"]]),
+    ("error", &[&["event", "version"]]),
+    // Bytes in bounds; the contract of a store.
+    ("layout", &[GROUND]),
+    ("event_store", &[GROUND]),
+    // The one place that touches the file system, the clock and the starting of threads.
+    ("disk", &[GROUND, &["layout"]]),
+    // Segments of opaque records: the log does not know what an event is.
+    ("log", &[&["error", "limits", "version", "layout", "disk"]]),
+    ("index", &[GROUND, &["layout", "disk"]]),
+    // Where log and index meet events.
+    ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
+    // Event sourcing for applications, over the contract.
+    ("model", &[GROUND, &["event_store"]]),
+    // The sample domain, written with what an application has.
+    ("orders", &[GROUND, &["event_store", "model"]]),
+    // The command, another crate: it has what the library exports.
+    ("cli", &[]),
+];
+
+/// Paths that only some files may name.
+const RESERVED: &[(&str, &[&str])] = &[
+    // The command's own input and output are no files of a store.
+    ("std::fs", &["src/disk/os.rs", "src/cli/files.rs"]),
+    ("rustix::fs", &["src/disk/os.rs"]),
+    ("std::thread::spawn", &["src/disk/os.rs"]),
+    ("std::thread::Builder", &["src/disk/os.rs"]),
+    // The command's threads call the store from outside, as an application's do.
+    ("std::thread::scope", &["src/disk/os.rs", "src/cli/"]),
+];
+
+const FILE_LINES: usize = 500;
+const FUNCTION_LINES: usize = 70;
+
+/// All rules broken by one file of Rust.
+pub fn broken_by(source: &Source) -> Vec<String> {
+    let mut broken = imports(source);
+    broken.extend(reserved(source));
+    broken.extend(sizes(source));
+    broken.extend(unwraps(source));
+    broken.extend(leftovers(&source.path, &source.text));
+    broken
+}
+
+/// Imports go down only.
+fn imports(source: &Source) -> Vec<String> {
+    let Source { path, .. } = source;
+    let Some(room) = room(path) else { return Vec::new() };
+    let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+        return vec![format!("{path}: the room `{room}` is not in the table of rooms")];
+    };
+    if source.is_test() {
+        return Vec::new();
+    }
+    let code = source.code_without_tests();
+    let mut broken = Vec::new();
+    for (at, named) in paths(&code, "crate") {
+        let other = named.split("::").nth(1).unwrap_or_default();
+        if other != room && !allowed.iter().any(|names| names.contains(&other)) {
+            broken.push(format!("{path}:{}: the room `{room}` may not name `{named}`", line_of(&code, at)));
+        }
+    }
+    let escape = if path.matches('/').count() == 1 { "super::" } else { "super::super::" };
+    if let Some(at) = code.find(escape) {
+        broken.push(format!("{path}:{}: `{escape}` may lead out of the room", line_of(&code, at)));
+    }
+    broken
+}
+
+/// The room of a file; `lib.rs` and `main.rs` are doors.
+fn room(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    let name = inside.split('/').next()?;
+    let name = name.strip_suffix(".rs").unwrap_or(name);
+    (!matches!(name, "lib" | "main")).then_some(name)
+}
+
+/// Files, threads and the like are reached through their one place.
+fn reserved(source: &Source) -> Vec<String> {
+    if source.is_test() {
+        return Vec::new();
+    }
+    let code = source.code_without_tests();
+    let mut named = [paths(&code, "std"), paths(&code, "rustix")].concat();
+    // What was imported as `thread` is named without `std`.
+    named.extend(paths(&code, "thread").into_iter().map(|(at, path)| (at, format!("std::{path}"))));
+    let mut broken = Vec::new();
+    for (at, path) in named {
+        for (reserved, files) in RESERVED {
+            let names_it = path.strip_prefix(reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+            if names_it && !files.iter().any(|file| source.path.starts_with(file)) {
+                let line = line_of(&code, at);
+                broken.push(format!("{}:{line}: only {} may name `{reserved}`", source.path, files.join(" and ")));
+            }
+        }
+    }
+    broken
+}
+
+/// A file is read in one sitting, a function fits a screen.
+fn sizes(source: &Source) -> Vec<String> {
+    let Source { path, code, .. } = source;
+    let mut broken = Vec::new();
+    let lines = source.lines_without_tests();
+    if lines > FILE_LINES && !source.is_test() {
+        broken.push(format!("{path}: {lines} lines without tests, {FILE_LINES} at most"));
+    }
+    for (at, _) in code.match_indices("fn ") {
+        if at > 0 && !matches!(code.as_bytes()[at - 1], b' ' | b'\n' | b'(') {
+            continue;
+        }
+        let Some(open) = code[at..].find(['{', ';']).map(|end| at + end) else { continue };
+        if code.as_bytes()[open] == b';' {
+            continue;
+        }
+        let (first, last) = (line_of(code, at), line_of(code, closing(code, open)));
+        let lines = last - first + 1;
+        if lines > FUNCTION_LINES {
+            broken.push(format!("{path}:{first}: a function of {lines} lines, {FUNCTION_LINES} at most"));
+        }
+    }
+    broken
+}
+
+/// Errors are returned.
+fn unwraps(source: &Source) -> Vec<String> {
+    if source.is_test() {
+        return Vec::new();
+    }
+    let code = source.code_without_tests();
+    let places = code.match_indices(".unwrap()");
+    places.map(|(at, _)| format!("{}:{}: `unwrap()` outside of tests", source.path, line_of(&code, at))).collect()
+}
+
+/// Nothing is left undone, and the text never points outside of the project.
+pub fn leftovers(path: &str, text: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("../", "shared")] {
+        for (at, _) in text.match_indices(word) {
+            broken.push(format!("{path}:{}: `{word}`", line_of(text, at)));
+        }
+    }
+    broken
+}
