@@ -18,3 +18,8 @@ pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEv
 pub use event_store::{Appended, BoxFuture, EventStore, MemoryStore, ReadAll, ReadStream, block_on};
 pub use store::{Options, Stats, Store, Verified, VerifyProgress, verify};
 pub use version::{ExpectedVersion, Position, Version};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,5 +1,7 @@
 //! The command `factlog` as a user meets it: arguments and lines in, lines and exit codes out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -286,7 +288,6 @@ fn ctrl_c_ends_with_130_and_leaves_what_was_acknowledged() {
     assert_eq!(factlog.lines(&["read"], "").len(), 1);
 }
 
-#[cfg(any())]
 #[test]
 fn a_store_in_use_is_exit_code_5_and_names_the_process() {
     let factlog = Factlog::new();
@@ -302,7 +303,6 @@ fn a_store_in_use_is_exit_code_5_and_names_the_process() {
     assert_eq!(factlog.run(&["append", "s"], event(2)).code, Some(0));
 }
 
-#[cfg(any())]
 /// A store with every kind of payload and metadata, written through the library.
 fn store_of_all_kinds(place: &std::path::Path) {
     use factlog::{EventType, ExpectedVersion, NewEvent, Store, StreamName, Timestamp};
@@ -324,7 +324,6 @@ fn store_of_all_kinds(place: &std::path::Path) {
     store.close().unwrap();
 }
 
-#[cfg(any())]
 #[test]
 fn an_export_imported_into_an_empty_store_gives_the_same_events() {
     let (from, to) = (Factlog::new(), Factlog::new());
@@ -348,7 +347,6 @@ fn an_export_imported_into_an_empty_store_gives_the_same_events() {
     assert_eq!(third.run(&["export", "-"], "").stdout, exported);
 }
 
-#[cfg(any())]
 #[test]
 fn bytes_that_are_no_json_are_shown_in_base64_and_every_event_is_one_line() {
     let factlog = Factlog::new();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use factlog::{EventStore, ExpectedVersion, NewEvent, StreamName, Version, block_on, limits};
+use factlog::{EventStore, ExpectedVersion, NewEvent, Store, StreamName, Version, block_on, limits};
 
 use super::{
     event_line::{self, Imported},
@@ -19,7 +19,6 @@ use super::{
     open,
     output::{count, say},
     progress::{Progress, Unit},
-    shim::Store,
 };
 
 /// Most events in one append of an import.
@@ -50,7 +49,8 @@ impl Import {
         drop(progress);
         say(format_args!("imported {}", count(importing.events, "event")));
         done?;
-        Ok(importing.store()?.close()?)
+        importing.store()?;
+        Ok(importing.opened.map_or(Ok(()), Store::close)?)
     }
 }
 
@@ -112,7 +112,8 @@ impl Importing<'_> {
             return Err(Failure::WrongVersion("the first version of a stream is 1, not 0".to_owned()).at(first_line));
         };
         let count = events.len() as u64;
-        let appended = block_on(self.store()?.append(&stream, ExpectedVersion::Exact(before), events));
+        let store: &dyn EventStore = self.store()?;
+        let appended = block_on(store.append(&stream, ExpectedVersion::Exact(before), events));
         appended.map_err(|error| Failure::from(error).at(first_line))?;
         self.events += count;
         Ok(())

@@ -22,7 +22,6 @@ mod output;
 mod progress;
 mod read;
 mod root;
-mod shim;
 mod stats;
 mod streams;
 mod verify;

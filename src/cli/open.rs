@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::{
-    failure::Failure,
-    shim::{Options, Store},
-};
+use factlog::{Options, Store};
+
+use super::failure::Failure;
 
 /// Opens the store to append to it; it is created when there is none.
 pub fn for_writing(place: &Path) -> Result<Store, Failure> {

@@ -22,7 +22,7 @@ struct Line {
 
 impl Stats {
     pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
-        let stats = open::for_reading(store)?.stats()?;
+        let stats = open::for_reading(store)?.stats();
         out.line(&Line {
             events: stats.events,
             streams: stats.streams,

@@ -35,7 +35,7 @@ struct Summary {
 impl Verify {
     pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
         let mut progress = None;
-        let verified = super::shim::verify(store, &mut |so_far| {
+        let verified = factlog::verify(store, &mut |so_far| {
             progress.get_or_insert_with(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);
         });
         drop(progress);

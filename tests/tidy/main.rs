@@ -1,6 +1,8 @@
 //! The house keeps itself tidy: rooms, sizes, and what no file may contain. The rules are in `rules`, and each of them
 //! is shown here to catch what it is for.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
 mod rules;
 mod source;
 

@@ -1,0 +1,14 @@
+//! The store from outside its process: the real binary on real files, killed, damaged and watched.
+//!
+//! What these tests know of the files they have from the documentation of the format, not from the engine's code.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod damage;
+mod format;
+mod kills;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(target_os = "linux")]
+mod system_calls;
+mod torn_tails;
