@@ -88,7 +88,7 @@ pub enum Error {
     },
 }
 
-/// What the caller can do about an [`Error`].
+/// What the caller can do about an [`enum@Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Load the stream again and decide again.

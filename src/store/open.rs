@@ -11,7 +11,7 @@ use super::recorded;
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
-    event::RecordedEvent,
+    event::{RecordedEvent, StreamName},
     index::Index,
     limits,
     log::{
@@ -279,7 +279,7 @@ impl Store {
     /// # Errors
     ///
     /// None at present; a later index may have to read files.
-    pub fn stream_version(&self, stream: &crate::StreamName) -> Result<Version> {
+    pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
         let until = self.inner.log.durable();
         Ok(self.inner.index.read().version(stream, until))
     }
