@@ -6,12 +6,14 @@
 //! What the engine assumes of a disk is written down in `docs/design.md`.
 
 mod os;
+mod whole;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
 pub(crate) use os::OsDisk;
+pub(crate) use whole::{Content, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};
 

@@ -24,11 +24,11 @@
 
 use std::path::Path;
 
-use super::segment::{End, check_page, newer_format, seal_page};
+use super::segment::End;
 use crate::{
-    disk::{Access, Disk},
+    disk::{Content, Disk, read_file, replace_file},
     error::{Damage, Error, Place, Result},
-    layout::{Reader, Writer},
+    layout::{FORMAT, Reader, SEAL_BYTES, Writer, newer_format, seal, unseal},
     version::Position,
 };
 
@@ -40,6 +40,8 @@ pub(crate) const MANIFEST_NEW: &str = "MANIFEST.new";
 const MAGIC: &[u8; 8] = b"factman\0";
 const HEADER_BYTES: usize = 56;
 const ENTRY_BYTES: usize = 32;
+/// No manifest is larger: it would name eight million segments.
+const MANIFEST_BYTES: u64 = 256 << 20;
 
 /// One segment as the manifest knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +74,7 @@ impl Manifest {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_BYTES + self.segments.len() * ENTRY_BYTES];
         let mut fields = Writer::new(&mut bytes)
-            .bytes(MAGIC)
-            .u32(super::segment::FORMAT)
-            .u32(0)
+            .bytes(&[0; SEAL_BYTES])
             .bytes(&self.store)
             .u32(0)
             .u32(self.segments.len() as u32)
@@ -84,12 +84,12 @@ impl Manifest {
             let end = entry.end.unwrap_or_default();
             fields = fields.u64(entry.base.get()).u64(entry.bytes).u64(end.offset).u32(end.checksum).u32(entry.torn);
         }
-        seal_page(&mut bytes);
+        seal(&mut bytes, MAGIC);
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Manifest, String> {
-        let mut fields = check_page(bytes, MAGIC, "manifest")?;
+        let mut fields = unseal(bytes, MAGIC, "manifest")?;
         Manifest::decode_fields(&mut fields, bytes.len())
             .ok_or_else(|| format!("the manifest has {} bytes, which is not what its segments take", bytes.len()))
     }
@@ -117,16 +117,16 @@ impl Manifest {
     /// Reads the manifest of the store in `dir`; `None` when there is none.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
         let path = dir.join(MANIFEST);
-        let io = |error| Error::io("read", &path, error);
-        if disk.entry(&path).map_err(io)?.is_none() {
-            return Ok(None);
-        }
-        let file = disk.open(&path, Access::Read).map_err(io)?;
-        let mut bytes = vec![0; file.len().map_err(io)? as usize];
-        file.read_at(&mut bytes, 0).map_err(io)?;
+        let bytes = match read_file(disk, &path, MANIFEST_BYTES)? {
+            Content::Missing => return Ok(None),
+            Content::Whole(bytes) => bytes,
+            Content::TooLong(len) => {
+                let fault = format!("the manifest has {len} bytes; at most {MANIFEST_BYTES} are possible");
+                return Err(damage(fault).into());
+            }
+        };
         if let Some(format) = newer_format(&bytes, MAGIC) {
-            let reason =
-                format!("the store has format {format}; this version knows formats up to {}", super::segment::FORMAT);
+            let reason = format!("the store has format {format}; this version knows formats up to {FORMAT}");
             return Err(Error::NotAStore { path: dir.to_owned(), reason });
         }
         Manifest::decode(&bytes).map(Some).map_err(|fault| damage(fault).into())
@@ -135,16 +135,7 @@ impl Manifest {
     /// Puts this manifest in place of the one that is there, atomically. On an error the old one is still there,
     /// except when the last step, the sync of the directory, failed: then it is either.
     pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
-        let new = dir.join(MANIFEST_NEW);
-        let io = |operation| {
-            let new = new.clone();
-            move |error| Error::io(operation, new, error)
-        };
-        let file = disk.create(&new).map_err(io("create"))?;
-        file.write_at(&self.encode(), 0).map_err(io("write"))?;
-        file.sync().map_err(io("sync"))?;
-        disk.rename(&new, &dir.join(MANIFEST)).map_err(io("rename"))?;
-        disk.sync_dir(dir).map_err(io("sync the directory of"))
+        replace_file(disk, &dir.join(MANIFEST), &self.encode())
     }
 }
 

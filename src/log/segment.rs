@@ -29,12 +29,9 @@ use super::record::{self, Header, Record};
 use crate::{
     disk::DiskFile,
     error::{Damage, Error, Place, Result},
-    layout::{Reader, Writer},
+    layout::{Reader, SEAL_BYTES, Writer, seal, unseal},
     version::Position,
 };
-
-/// The version of the formats of segments, records and manifest.
-pub(crate) const FORMAT: u32 = 1;
 
 /// Bytes of a page: the unit in which segments are written.
 pub(crate) const PAGE: u64 = 4096;
@@ -43,7 +40,6 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) const HEADER_PAGE: u64 = PAGE;
 
 const MAGIC: &[u8; 8] = b"factseg\0";
-const CRC_FIELD: std::ops::Range<usize> = 12..16;
 
 /// How a segment ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,9 +66,7 @@ impl SegmentHeader {
         let mut page = vec![0; HEADER_PAGE as usize];
         let (previous, end) = self.previous;
         Writer::new(&mut page)
-            .bytes(MAGIC)
-            .u32(FORMAT)
-            .u32(0)
+            .bytes(&[0; SEAL_BYTES])
             .bytes(&self.store)
             .u64(self.base.get())
             .u64(self.bytes)
@@ -81,13 +75,13 @@ impl SegmentHeader {
             .u64(previous.get())
             .u64(end.offset)
             .u32(end.checksum);
-        seal_page(&mut page);
+        seal(&mut page, MAGIC);
         page
     }
 
     /// Reads a first page; the error says what is wrong with it.
     pub(crate) fn decode(page: &[u8]) -> Result<SegmentHeader, String> {
-        let mut fields = check_page(page, MAGIC, "segment")?;
+        let mut fields = unseal(page, MAGIC, "segment")?;
         let header = (|| {
             let store = fields.array()?;
             let base = Position::new(fields.u64()?);
@@ -100,50 +94,6 @@ impl SegmentHeader {
         })();
         header.ok_or_else(|| "the header is cut short".to_owned())
     }
-}
-
-/// Puts the checksum of the rest into a page, or a whole file, that begins with magic, format and checksum.
-pub(super) fn seal_page(page: &mut [u8]) {
-    let crc = page_checksum(page);
-    if let Some(field) = page.get_mut(CRC_FIELD) {
-        field.copy_from_slice(&crc.to_le_bytes());
-    }
-}
-
-fn page_checksum(page: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(page.get(..CRC_FIELD.start).unwrap_or_default());
-    hasher.update(page.get(CRC_FIELD.end..).unwrap_or_default());
-    hasher.finalize()
-}
-
-/// Checks magic, format and checksum, and gives the fields behind them.
-pub(super) fn check_page<'a>(page: &'a [u8], magic: &[u8; 8], what: &str) -> Result<Reader<'a>, String> {
-    let mut fields = Reader::new(page);
-    let short = || format!("the {what} header is cut short");
-    let found: [u8; 8] = fields.array().ok_or_else(short)?;
-    let format = fields.u32().ok_or_else(short)?;
-    let stored = fields.u32().ok_or_else(short)?;
-    if found != *magic {
-        return Err(format!("no {what}: it begins with {:?}", String::from_utf8_lossy(&found)));
-    }
-    let computed = page_checksum(page);
-    if stored != computed {
-        return Err(format!("the {what} header's checksum is {stored:08x}, but its bytes have {computed:08x}"));
-    }
-    if format != FORMAT {
-        return Err(format!("the {what} has format {format}; this version knows {FORMAT}"));
-    }
-    Ok(fields)
-}
-
-/// Whether a page is of a newer format than this version knows, and of which.
-pub(super) fn newer_format(page: &[u8], magic: &[u8; 8]) -> Option<u32> {
-    let mut fields = Reader::new(page);
-    let found: [u8; 8] = fields.array()?;
-    let format = fields.u32()?;
-    let stored = fields.u32()?;
-    (found == *magic && stored == page_checksum(page) && format > FORMAT).then_some(format)
 }
 
 /// An open segment.

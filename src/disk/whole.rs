@@ -1,0 +1,108 @@
+//! Small files that are read and replaced as a whole.
+//!
+//! ```text
+//!   name.new   written and synced  --rename-->   name   --sync of the directory-->   durable
+//! ```
+//!
+//! Invariants:
+//!
+//! - the name stands for the old content or the new, at every moment and after every crash: never for a mixture;
+//! - the new content is durable before it gets the name, and the name before [`replace_file`] returns.
+//!
+//! A file whose name ends in [`NEW`] is what a crash left of a replacement that did not happen; it means nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::{Access, Disk};
+use crate::error::{Error, Result};
+
+/// What is put behind a file's name while its new content is being written.
+const NEW: &str = ".new";
+
+/// Puts `bytes` in place of a file, or makes it. Not twice at once for the same file.
+///
+/// On an error the old content is still there, except when the last step, the sync of the directory, failed: then it
+/// is either.
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = beside(path);
+    let written = write_new(disk, &new, bytes)
+        .and_then(|()| disk.rename(&new, path).map_err(|error| Error::io("rename", &new, error)));
+    if written.is_err() {
+        // It may be what fills the disk. If it stays, the next replacement overwrites it.
+        let _ = disk.remove(&new);
+        return written;
+    }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(dir).map_err(|error| Error::io("sync the directory of", path, error))
+}
+
+fn write_new(disk: &dyn Disk, new: &Path, bytes: &[u8]) -> Result<()> {
+    let file = disk.create(new).map_err(|error| Error::io("create", new, error))?;
+    file.write_at(bytes, 0).map_err(|error| Error::io("write", new, error))?;
+    file.sync().map_err(|error| Error::io("sync", new, error))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(NEW);
+    name.into()
+}
+
+/// What a file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// There is no file.
+    Missing,
+    /// All of its bytes.
+    Whole(Vec<u8>),
+    /// It has so many bytes, more than were asked for at most.
+    TooLong(u64),
+}
+
+/// Reads a whole file of at most `limit` bytes: nothing larger is ever taken into memory.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Content> {
+    let io = |error| Error::io("read", path, error);
+    let file = match disk.open(path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Content::Missing),
+        Err(error) => return Err(io(error)),
+    };
+    let len = file.len().map_err(io)?;
+    if len > limit {
+        return Ok(Content::TooLong(len));
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    file.read_at(&mut bytes, 0).map_err(io)?;
+    Ok(Content::Whole(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::OsDisk, *};
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("file");
+        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Missing);
+        for content in [&b"first"[..], b"second", b""] {
+            replace_file(&OsDisk, &path, content).unwrap();
+            assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Whole(content.to_vec()));
+            assert_eq!(OsDisk.list(dir.path()).unwrap(), ["file"]);
+        }
+        replace_file(&OsDisk, &path, &[0; 10]).unwrap();
+        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::TooLong(10));
+    }
+
+    #[test]
+    fn a_replacement_that_fails_leaves_the_old_content_and_nothing_beside_it() {
+        let dir = tempfile::TempDir::new().unwrap();
+        // A directory has the name, so that the rename fails.
+        let taken = dir.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        std::fs::write(taken.join("old"), b"old").unwrap();
+        assert!(replace_file(&OsDisk, &taken, b"new").is_err());
+        assert_eq!(OsDisk.list(dir.path()).unwrap(), ["taken"]);
+        assert_eq!(std::fs::read(taken.join("old")).unwrap(), b"old");
+    }
+}
