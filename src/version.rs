@@ -59,6 +59,8 @@ impl Position {
     pub const START: Position = Position(0);
     /// The position of the first event of a store.
     pub const FIRST: Position = Position(1);
+    /// A position above every event's.
+    pub const MAX: Position = Position(u64::MAX);
 
     /// The position with this number; 0 is [`Position::START`].
     pub const fn new(number: u64) -> Position {

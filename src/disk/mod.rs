@@ -28,6 +28,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// What a path names, following links; `None` when nothing is there.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
 
+    /// The length of a file in bytes; `None` when there is none.
+    fn file_len(&self, file: &Path) -> io::Result<Option<u64>>;
+
     /// Opens a file that exists.
     fn open(&self, file: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
 

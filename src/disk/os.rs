@@ -53,6 +53,14 @@ impl Disk for OsDisk {
         }
     }
 
+    fn file_len(&self, file: &Path) -> io::Result<Option<u64>> {
+        match fs::metadata(file) {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn open(&self, file: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(access == Access::ReadWrite).open(file)?;
         Ok(Arc::new(OsFile(file)))

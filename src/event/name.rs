@@ -63,11 +63,6 @@ impl StreamName {
         self.0.as_str()
     }
 
-    /// The same name in bytes of its own, for whoever keeps it longer than the event that it came with.
-    pub(crate) fn detached(&self) -> StreamName {
-        StreamName(Name(Bytes::copy_from_slice(self.as_str().as_bytes())))
-    }
-
     /// The part before the first `-`, or the whole name when it has none.
     pub fn category(&self) -> &str {
         let name = self.as_str();

@@ -72,14 +72,23 @@ impl MemoryStore {
         let places = state.streams.get(&read.stream).map_or(&[][..], |places| places);
         let from = index_after(read.from.get().saturating_sub(1)).min(places.len());
         let to = index_after(read.to.get()).clamp(from, places.len());
-        places[from..to].iter().take(read.limit.min(PAGE_EVENTS)).map(|place| state.log[*place].clone()).collect()
+        let events = places[from..to].iter().map(|place| &state.log[*place]);
+        page(events, read.backwards, read.limit)
     }
 
     fn read_all_now(&self, read: &ReadAll) -> Vec<RecordedEvent> {
         let log = &self.state.read().log;
-        let from = index_after(read.after.get()).min(log.len());
-        log[from..].iter().take(read.limit.min(PAGE_EVENTS)).cloned().collect()
+        page(log.iter().filter(|event| read.wants(event)), read.backwards, read.limit)
     }
+}
+
+fn page<'a>(
+    events: impl DoubleEndedIterator<Item = &'a RecordedEvent>,
+    backwards: bool,
+    limit: usize,
+) -> Vec<RecordedEvent> {
+    let limit = limit.min(PAGE_EVENTS);
+    if backwards { events.rev().take(limit).cloned().collect() } else { events.take(limit).cloned().collect() }
 }
 
 /// Where in a list that begins with number 1 the element behind `number` stands.

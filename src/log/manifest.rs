@@ -1,10 +1,10 @@
 //! The manifest: which segments there are, how each ended, and how far the log is known to be durable.
 //!
 //! ```text
-//!  0          8        12      16         32      36         40            48            56
-//!  +----------+--------+-------+----------+-------+----------+-------------+-------------+- - - - - - - -
-//!  | magic    | format | crc   | store id | 0     | segments | durable     | its end     | segment * n
-//!  +----------+--------+-------+----------+-------+----------+-------------+-------------+- - - - - - - -
+//!  0          8        12      16         32      36         40        48        56          60  64
+//!  +----------+--------+-------+----------+-------+----------+---------+---------+-----------+---+- - - - - - - -
+//!  | magic    | format | crc   | store id | state | segments | durable | its end | its crc   | 0 | segment * n
+//!  +----------+--------+-------+----------+-------+----------+---------+---------+-----------+---+- - - - - - - -
 //!
 //!  segment:   0               8            16            24              28             32
 //!             +---------------+------------+-------------+---------------+--------------+
@@ -13,12 +13,13 @@
 //! ```
 //!
 //! It is always replaced as a whole and atomically: written beside the old one, synced, renamed. So it is never torn,
-//! and any fault in it is damage. It is written when a segment is begun and when the store is closed, never on the way
-//! of a commit.
+//! and any fault in it is damage. It is written before the first append of a session, when a segment is begun, and when
+//! the store is closed; never on the way of a commit.
 //!
+//! - `state` is 1 from a clean close until the next append: then the log ends with the durable position. Else it is 0.
 //! - `end` is 0 for the segment that is written to: only the last can be.
-//! - `durable` and `its end` are a lower bound: everything up to that position, which ends at that offset of the last
-//!   segment, was durable when the manifest was written. After a clean close that is the whole log, and so any fault
+//! - `durable` is a lower bound: everything up to that position was durable when the manifest was written. `its end` is the
+//!   offset in the last segment behind that record, `its crc` the record's checksum. After a clean close that is the whole log, and so any fault
 //!   before it is damage, never a torn tail.
 //! - `torn checksum` is that of the bytes between the end and the end of the file, if a crash left any there; else 0.
 
@@ -38,7 +39,8 @@ pub(crate) const MANIFEST: &str = "MANIFEST";
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.new";
 
 const MAGIC: &[u8; 8] = b"factman\0";
-const HEADER_BYTES: usize = 56;
+const HEADER_BYTES: usize = 64;
+const CLEAN: u32 = 1;
 const ENTRY_BYTES: usize = 32;
 /// No manifest is larger: it would name eight million segments.
 const MANIFEST_BYTES: u64 = 256 << 20;
@@ -60,15 +62,17 @@ pub(crate) struct Manifest {
     pub(crate) store: [u8; 16],
     /// Everything up to here was durable, ...
     pub(crate) durable: Position,
-    /// ... and ends at this offset of the last segment.
-    pub(crate) durable_end: u64,
+    /// ... and ends like this in the last segment.
+    pub(crate) durable_end: End,
+    /// Nothing was appended since, and the store was closed.
+    pub(crate) clean: bool,
     /// In order of base position.
     pub(crate) segments: Vec<Entry>,
 }
 
 impl Manifest {
     pub(crate) fn new(store: [u8; 16]) -> Manifest {
-        Manifest { store, durable: Position::START, durable_end: 0, segments: Vec::new() }
+        Manifest { store, durable: Position::START, durable_end: End::default(), clean: true, segments: Vec::new() }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -76,10 +80,12 @@ impl Manifest {
         let mut fields = Writer::new(&mut bytes)
             .bytes(&[0; SEAL_BYTES])
             .bytes(&self.store)
-            .u32(0)
+            .u32(if self.clean { CLEAN } else { 0 })
             .u32(self.segments.len() as u32)
             .u64(self.durable.get())
-            .u64(self.durable_end);
+            .u64(self.durable_end.offset)
+            .u32(self.durable_end.checksum)
+            .u32(0);
         for entry in &self.segments {
             let end = entry.end.unwrap_or_default();
             fields = fields.u64(entry.base.get()).u64(entry.bytes).u64(end.offset).u32(end.checksum).u32(entry.torn);
@@ -96,14 +102,16 @@ impl Manifest {
 
     fn decode_fields(fields: &mut Reader<'_>, len: usize) -> Option<Manifest> {
         let store = fields.array()?;
-        fields.u32()?;
+        let state = fields.u32()?;
         let count = fields.u32()? as usize;
         if count.checked_mul(ENTRY_BYTES)?.checked_add(HEADER_BYTES)? != len {
             return None;
         }
         let mut manifest = Manifest::new(store);
         manifest.durable = Position::new(fields.u64()?);
-        manifest.durable_end = fields.u64()?;
+        manifest.durable_end = End { offset: fields.u64()?, checksum: fields.u32()? };
+        fields.u32()?;
+        manifest.clean = state == CLEAN;
         for _ in 0..count {
             let base = Position::new(fields.u64()?);
             let bytes = fields.u64()?;
@@ -151,7 +159,8 @@ mod tests {
     fn sample() -> Manifest {
         let mut manifest = Manifest::new(*b"0123456789abcdef");
         manifest.durable = Position::new(9);
-        manifest.durable_end = 8192;
+        manifest.durable_end = End { offset: 8192, checksum: 78 };
+        manifest.clean = false;
         let end = Some(End { offset: 5000, checksum: 77 });
         manifest.segments.push(Entry { base: Position::new(1), bytes: 1 << 18, end, torn: 5 });
         manifest.segments.push(Entry { base: Position::new(6), bytes: 1 << 19, end: None, torn: 0 });

@@ -25,6 +25,7 @@ mod read;
 mod record;
 mod roll;
 mod segment;
+mod segments;
 mod waiter;
 mod walk;
 
@@ -34,4 +35,4 @@ pub(crate) use open::{Log, LogOptions};
 pub(crate) use read::LogScan;
 pub(crate) use record::footprint;
 pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};
-pub(crate) use walk::{Tail, Visitor, walk};
+pub(crate) use walk::{Depth, Tail, Visitor, walk};

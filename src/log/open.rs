@@ -2,18 +2,22 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     commit::{Active, Commit, Sequencer},
     draft::Draft,
     manifest::Manifest,
     prepare::Preparer,
-    segment::{End, Segment},
-    walk::{Tail, Visitor, walk},
+    segment::End,
+    segments::Segments,
+    walk::{Depth, Tail, Visitor, walk},
 };
 use crate::{
     disk::{Access, Disk},
@@ -37,48 +41,58 @@ pub(crate) struct Log {
     pub(super) dir: PathBuf,
     pub(super) options: LogOptions,
     pub(super) commit: Commit,
-    /// In order of base position; grows only while the sequencer is locked.
-    pub(super) segments: RwLock<Vec<Arc<Segment>>>,
+    /// Grows only while the sequencer is locked.
+    pub(super) segments: Segments,
     /// What is on the disk, but for the durable mark. Locked behind the sequencer.
     pub(super) manifest: Mutex<Manifest>,
     pub(super) preparer: Preparer,
+    /// The manifest on the disk no longer says that the log was closed.
+    unmarked: AtomicBool,
     /// How many bytes of a torn tail were dropped when it was opened.
     dropped: u64,
 }
 
 impl Log {
-    /// Opens the log whose manifest was loaded from `dir`, and shows every record to `visitor`. A torn tail is dropped;
-    /// damage is an error, and nothing is changed.
+    /// Opens the log whose manifest was loaded from `dir`, and shows `visitor` the records behind those that are `known`, and
+    /// perhaps some of those. A torn tail is dropped; damage is an error, and nothing is changed.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         mut manifest: Manifest,
         options: LogOptions,
+        known: Position,
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
-        let walked = walk(&*disk, dir, &manifest, Access::ReadWrite, visitor)?;
+        let walked = walk(&*disk, dir, &manifest, Access::ReadWrite, Depth::Behind(known), visitor)?;
         let mut active = None;
         let mut dropped = 0;
         if let (Some(segment), Some((end, tail)), Some(entry)) =
-            (walked.segments.last(), walked.tail, manifest.segments.last_mut())
+            (walked.active, walked.tail, manifest.segments.last_mut())
         {
-            if let Tail::Torn { bytes, checksum } = tail {
-                // An entry that had ended already was noted with its torn tail by an earlier opening.
-                dropped = if entry.end.is_none() { bytes } else { 0 };
-                (entry.end, entry.torn) = (Some(end), checksum);
-            }
-            if entry.end.is_none() {
-                active = Some(Active { segment: segment.clone(), end });
+            match tail {
+                Tail::Torn { bytes, checksum } => {
+                    dropped = bytes;
+                    (entry.end, entry.torn) = (Some(end), checksum);
+                }
+                Tail::Clean => active = Some(Active { segment: Arc::new(segment), end }),
             }
         }
-        let completed = walked.segments.len() - usize::from(active.is_some());
-        for segment in &walked.segments[..completed] {
-            segment.complete()?;
+        let segments = Segments::new(disk.clone(), dir, manifest.store);
+        let mut previous = (Position::START, End::default());
+        for entry in &manifest.segments {
+            if let Some(end) = entry.end {
+                segments.push_ended(*entry, previous);
+                previous = (entry.base, end);
+            }
+        }
+        if let Some(active) = &active {
+            segments.push_open(active.segment.clone());
         }
         let preparer = Preparer::start(disk.clone(), dir)?;
         Ok(Log {
             commit: Commit::new(walked.next, active)?,
-            segments: RwLock::new(walked.segments),
+            segments,
+            unmarked: AtomicBool::new(!manifest.clean),
             manifest: Mutex::new(manifest),
             preparer,
             dropped,
@@ -91,6 +105,9 @@ impl Log {
     /// Takes the lock under which positions are given out, with room in the segment for so many bytes.
     pub(crate) fn sequence(&self, bytes: usize) -> Result<Sequencing<'_>> {
         let mut sequencer = self.commit.lock()?;
+        if !self.unmarked.load(Ordering::Relaxed) {
+            self.unmark()?;
+        }
         if !self.has_room(&sequencer, bytes) {
             sequencer = self.roll(sequencer, bytes)?;
         }
@@ -109,8 +126,7 @@ impl Log {
 
     /// The number of segments and the size of their files in bytes.
     pub(crate) fn size(&self) -> (u64, u64) {
-        let segments = self.segments.read();
-        (segments.len() as u64, segments.iter().map(|segment| segment.header.bytes).sum())
+        self.segments.size()
     }
 
     /// Writes down how far the log is durable, so that any fault before it will be known for damage. Nothing must be
@@ -122,6 +138,7 @@ impl Log {
         let mut manifest = self.manifest.lock();
         let mut closed = manifest.clone();
         self.mark_durable(&mut closed, &sequencer);
+        closed.clean = true;
         let on_disk = Manifest::load(&*self.disk, &self.dir)?;
         if on_disk.as_ref() != Some(&closed) {
             closed.store(&*self.disk, &self.dir)?;
@@ -142,7 +159,17 @@ impl Log {
         manifest.durable = sequencer.next.previous();
         let ended = manifest.segments.last().and_then(|entry| entry.end);
         let end = ended.or(sequencer.active.as_ref().map(|active| active.end));
-        manifest.durable_end = end.unwrap_or_default().offset;
+        manifest.durable_end = end.unwrap_or_default();
+    }
+
+    /// Notes, before anything is appended, that the log is not closed any more. The caller holds the sequencer.
+    fn unmark(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let next = Manifest { clean: false, ..manifest.clone() };
+        next.store(&*self.disk, &self.dir)?;
+        *manifest = next;
+        self.unmarked.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -157,13 +184,16 @@ pub(crate) struct Sequencing<'a> {
 pub(crate) struct Sequenced {
     pub(crate) first: Position,
     pub(crate) last: Position,
-    /// The base position of the segment.
-    pub(crate) segment: Position,
     /// The offset in the segment of the first record.
     pub(crate) offset: u64,
 }
 
 impl Sequencing<'_> {
+    /// Whether nothing has been put into the segment yet: then everything before is on the disk.
+    pub(crate) fn is_new_segment(&self) -> bool {
+        self.sequencer.active.as_ref().is_some_and(|active| active.end == End::empty())
+    }
+
     /// The position that the next record will get.
     pub(crate) fn next(&self) -> Position {
         self.sequencer.next
@@ -172,9 +202,8 @@ impl Sequencing<'_> {
     /// Puts the records behind everything sequenced so far. The lock was taken with room for them.
     pub(crate) fn push(&mut self, draft: &mut Draft) -> Sequenced {
         let first = self.sequencer.next;
-        let segment = self.sequencer.active.as_ref().map_or(first, |active| active.segment.header.base);
         let offset = self.log.commit.sequence(&mut self.sequencer, draft);
-        Sequenced { first, last: self.sequencer.next.previous(), segment, offset }
+        Sequenced { first, last: self.sequencer.next.previous(), offset }
     }
 
     /// Gives up the lock and waits until everything up to `target` is on the disk.

@@ -10,7 +10,7 @@ use super::{
     segment::{HEADER_PAGE, Segment, StoredRecord},
 };
 use crate::{
-    error::{Damage, Error, Place, Result},
+    error::{Place, Result},
     version::Position,
 };
 
@@ -18,32 +18,24 @@ use crate::{
 const PIECE: u64 = 256 << 10;
 
 impl Log {
-    /// The segment that holds this position, if any does, and the base position of the one behind it.
-    fn segment_of(&self, position: Position) -> Option<(Arc<Segment>, Option<Position>)> {
-        let segments = self.segments.read();
-        let behind = segments.partition_point(|segment| segment.header.base <= position);
-        let following = segments.get(behind).map(|segment| segment.header.base);
-        Some((segments.get(behind.checked_sub(1)?)?.clone(), following))
-    }
-
     /// Reads the record of a durable position, which lies at this offset of its segment. With it, the place, for errors
     /// about its content.
     pub(crate) fn record(&self, position: Position, offset: u64) -> Result<(StoredRecord, Arc<Segment>)> {
-        let (segment, _) = self.segment_of(position).ok_or_else(|| unknown(position))?;
+        let (segment, _) = self.segments.holding(position)?;
         let record = segment.record(offset, position)?;
         Ok((record, segment))
     }
 
+    /// A place, for errors.
+    pub(crate) fn place(&self, position: Position, offset: u64) -> Result<Place> {
+        Ok(self.segments.holding(position)?.0.place(offset, position))
+    }
+
     /// All records from `first`, which lies at `offset` of its segment, to `last`, which is durable.
     pub(crate) fn scan(&self, first: Position, offset: u64, last: Position) -> Result<LogScan<'_>> {
-        let (segment, following) = self.segment_of(first).ok_or_else(|| unknown(first))?;
+        let (segment, following) = self.segments.holding(first)?;
         Ok(LogScan { log: self, segment, following, piece: Bytes::new(), at: 0, offset, next: first, last })
     }
-}
-
-fn unknown(position: Position) -> Error {
-    let place = Place { file: super::MANIFEST.into(), offset: 0, position };
-    Damage { place, fault: "no segment holds this position".to_owned() }.into()
 }
 
 /// A walk through durable records in order of position.
@@ -68,9 +60,8 @@ impl LogScan<'_> {
         if self.next > self.last {
             return Ok(None);
         }
-        if self.following == Some(self.next)
-            && let Some((segment, following)) = self.log.segment_of(self.next)
-        {
+        if self.following == Some(self.next) {
+            let (segment, following) = self.log.segments.holding(self.next)?;
             (self.segment, self.following, self.offset) = (segment, following, HEADER_PAGE);
             (self.piece, self.at) = (Bytes::new(), 0);
         }
@@ -100,6 +91,11 @@ impl LogScan<'_> {
         let piece = self.segment.piece(self.offset, wanted.min(left))?;
         (self.piece, self.at) = (piece, 0);
         Ok(self.piece.len() > room)
+    }
+
+    /// The position of the next record; `None` behind the last.
+    pub(crate) fn position(&self) -> Option<Position> {
+        (self.next <= self.last).then_some(self.next)
     }
 
     /// Where the next record lies.

@@ -72,7 +72,7 @@ impl Log {
 
         next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });
         next.durable = base.previous();
-        next.durable_end = HEADER_PAGE;
+        next.durable_end = End::empty();
         next.store(&*self.disk, &self.dir)?;
         *manifest = next;
         self.enter(&mut sequencer, segment)?;
@@ -97,9 +97,7 @@ impl Log {
         if let Some(ended) = sequencer.active.take() {
             ended.segment.complete()?;
         }
-        let mut segments = self.segments.write();
-        segments.retain(|other| other.header.base != segment.header.base);
-        segments.push(segment.clone());
+        self.segments.push_open(segment.clone());
         sequencer.begin(Active { segment, end: End::empty() })
     }
 }

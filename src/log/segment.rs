@@ -137,9 +137,14 @@ impl Segment {
     /// Called once when nothing will be written to this segment any more: from now on it is read through a map.
     pub(crate) fn complete(&self) -> Result<()> {
         let map = self.file.map().map_err(|error| self.io("map", error))?;
+        self.complete_with(map);
+        Ok(())
+    }
+
+    /// As [`Segment::complete`], with a map that was made already.
+    pub(super) fn complete_with(&self, map: Bytes) {
         // A second caller has mapped the same bytes.
         let _ = self.map.set(map);
-        Ok(())
     }
 
     /// Reads and checks the record of `position` at `offset`.
@@ -200,6 +205,11 @@ impl StoredRecord {
 
     pub(crate) fn head(&self) -> &[u8] {
         &self.bytes[record::HEADER_BYTES..self.body.0]
+    }
+
+    /// The bytes that it takes up in the segment.
+    pub(crate) fn footprint(&self) -> u64 {
+        self.body.1.next_multiple_of(record::ALIGNMENT) as u64
     }
 
     pub(crate) fn body(&self) -> Bytes {

@@ -8,14 +8,15 @@
 //! position to be durable, or the manifest's mark of a clean close. What nothing proves is dropped: it was never
 //! acknowledged, or it was the very last batch, of which one disk cannot tell the two apart.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use bytes::Bytes;
 
 use super::{
     manifest::{Entry, Manifest},
     record::{self, Header, Invalid},
-    segment::{End, HEADER_PAGE, PAGE, Segment, SegmentHeader, StoredRecord},
+    segment::{End, HEADER_PAGE, PAGE, Segment, StoredRecord},
+    segments::{glance, open_segment},
 };
 use crate::{
     disk::{Access, Disk},
@@ -45,90 +46,73 @@ pub(crate) enum Tail {
     Torn { bytes: u64, checksum: u32 },
 }
 
+/// How much a walk reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Every byte.
+    Full,
+    /// Everything up to this position is known to the index: segments that ended before it are only looked at from outside.
+    Behind(Position),
+}
+
 /// The log as a walk found it.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The last segment, if it may be appended to.
+    pub(crate) active: Option<Segment>,
+    /// The number of segments that could be read.
+    pub(crate) readable: u64,
     /// The position that the next record will have.
     pub(crate) next: Position,
     /// How the last segment ends, and what lies behind that; `None` when there is no segment.
     pub(crate) tail: Option<(End, Tail)>,
 }
 
-/// Walks through all segments that the manifest names, in order.
+/// Walks through the segments that the manifest names, in order.
 pub(crate) fn walk(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     access: Access,
+    depth: Depth,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked { segments: Vec::new(), next: Position::FIRST, tail: None };
+    let mut walked = Walked { active: None, readable: 0, next: Position::FIRST, tail: None };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
-        walked.next = entry.base;
-        let Some((segment, bytes)) = open_segment(disk, dir, manifest, entry, previous, access, visitor)? else {
-            walked.next = following.unwrap_or(walked.next);
+        walked.next = following.unwrap_or(entry.base);
+        if let (Depth::Behind(known), Some(following), Some(end)) = (depth, following, entry.end)
+            && following <= known.next()
+        {
+            if let Err(damage) = glance(disk, dir, entry)? {
+                visitor.fault(*damage)?;
+            }
+            previous = (entry.base, end);
+            walked.tail = Some((end, Tail::Clean));
             continue;
+        }
+        let (segment, bytes) = match open_segment(disk, dir, &manifest.store, entry, previous, access)? {
+            Ok(opened) => opened,
+            Err(damage) => {
+                visitor.fault(*damage)?;
+                continue;
+            }
         };
         let mut scan = Scan { segment: &segment, bytes: &bytes, visitor };
         let (end, next, tail) = match entry.end {
             Some(end) => scan.ended(entry, end, following)?,
-            None => scan.active(manifest)?,
+            None => scan.active(manifest, depth)?,
         };
         scan.visitor.progress(entry.bytes);
         walked.next = next;
         walked.tail = Some((end, tail));
+        walked.readable += 1;
         previous = (entry.base, end);
-        walked.segments.push(Arc::new(segment));
+        walked.active = entry.end.is_none().then_some(segment);
     }
     check_strays(disk, dir, manifest, walked.next, visitor)?;
     Ok(walked)
-}
-
-/// Opens a segment and checks that it is the one that the manifest means.
-fn open_segment(
-    disk: &dyn Disk,
-    dir: &Path,
-    manifest: &Manifest,
-    entry: &Entry,
-    previous: (Position, End),
-    access: Access,
-    visitor: &mut dyn Visitor,
-) -> Result<Option<(Segment, Bytes)>> {
-    let name = Segment::name(entry.base);
-    let path = dir.join(&name);
-    let io = |error| Error::io("open", &path, error);
-    let mut fault = |text: String| {
-        let place = Place { file: name.clone(), offset: 0, position: entry.base };
-        visitor.fault(Damage { place, fault: text }).map(|()| None)
-    };
-    if disk.entry(&path).map_err(io)?.is_none() {
-        return fault("the segment is missing".to_owned());
-    }
-    // Only the segment that may be appended to is opened for writing: sealed ones may well be read-only.
-    let access = if entry.end.is_none() { access } else { Access::Read };
-    let file = disk.open(&path, access).map_err(io)?;
-    let found = file.len().map_err(io)?;
-    if found != entry.bytes {
-        return fault(format!("the file has {found} bytes; {} belong here", entry.bytes));
-    }
-    if access == Access::ReadWrite {
-        // After a failed sync the page cache may hold what the disk does not.
-        file.sync().map_err(io)?;
-        file.forget_cache().map_err(io)?;
-    }
-    let bytes = file.map().map_err(io)?;
-    let header = match SegmentHeader::decode(bytes.get(..HEADER_PAGE as usize).unwrap_or(&bytes)) {
-        Ok(header) => header,
-        Err(text) => return fault(text),
-    };
-    let expected = SegmentHeader { store: manifest.store, base: entry.base, bytes: entry.bytes, previous, ..header };
-    if header != expected {
-        return fault(format!("the header is {header:?}; {expected:?} belongs here"));
-    }
-    Ok(Some((Segment::new(header, file), bytes)))
 }
 
 /// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, or the
@@ -258,9 +242,19 @@ impl Scan<'_> {
     }
 
     /// The segment that was being written to.
-    fn active(&mut self, manifest: &Manifest) -> Result<(End, Position, Tail)> {
+    fn active(&mut self, manifest: &Manifest, depth: Depth) -> Result<(End, Position, Tail)> {
         let size = self.bytes.len() as u64;
         let mut reached = self.start();
+        if let Depth::Behind(known) = depth
+            && known >= manifest.durable
+            && manifest.durable.next() >= reached.next
+            && (HEADER_PAGE..=size).contains(&manifest.durable_end.offset)
+        {
+            reached = Reached { end: manifest.durable_end, next: manifest.durable.next() };
+            if manifest.clean {
+                return Ok((reached.end, reached.next, Tail::Clean));
+            }
+        }
         loop {
             let Some(stop) = self.batches(&mut reached, size)? else { break };
             let first_missing = reached.next;
@@ -282,6 +276,11 @@ impl Scan<'_> {
             0 => Tail::Clean,
             checksum => Tail::Torn { bytes: extent(rest), checksum },
         };
+        if manifest.clean && (tail != Tail::Clean || reached.next > manifest.durable.next()) {
+            let fault =
+                format!("the store was closed with position {} as its last, but there is more", manifest.durable);
+            self.visitor.fault(self.segment.damage(reached.end.offset, reached.next, fault))?;
+        }
         Ok((reached.end, reached.next, tail))
     }
 

@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result},
     event::{NewEvent, RecordedEvent, StreamName},
     event_store::{Appended, BoxFuture, EventStore, ReadAll, ReadStream},
+    index::Indexed,
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -27,10 +28,18 @@ impl Store {
     pub fn append(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
         NewEvent::check_append(stream, &events)?;
         let inner = &*self.inner;
-        let mut draft = recorded::draft(stream, &events, inner.disk.now());
+        let now = inner.disk.now();
+        let mut draft = recorded::draft(stream, &events, now);
 
+        let index = &inner.index;
+        let list = index.stream(stream.as_str());
+        index.hold_up();
+        index.warm(list)?;
         let mut sequencing = inner.log.sequence(draft.footprint())?;
-        let (version, newest) = inner.index.read().newest(stream);
+        if sequencing.is_new_segment() {
+            index.freeze();
+        }
+        let (version, newest) = index.newest(list, Position::MAX)?;
         if !expected.accepts(version) {
             // Only durable facts are reported: not the version of an event that could still be lost.
             sequencing.wait(newest)?;
@@ -38,12 +47,20 @@ impl Store {
         }
         recorded::place(&mut draft, version, newest, sequencing.next());
         let sequenced = sequencing.push(&mut draft);
-        let mut index = inner.index.write();
-        for event in 0..draft.len() {
-            let offset = sequenced.offset + draft.offset(event) as u64;
-            index.add(stream, sequenced.first.plus(event as u64), sequenced.segment, offset);
-        }
-        drop(index);
+        let category = recorded::category_list(index, stream);
+        index.add(events.iter().enumerate().map(|(at, event)| {
+            let start = draft.offset(at);
+            let indexed = Indexed {
+                position: sequenced.first.plus(at as u64),
+                offset: sequenced.offset + start as u64,
+                version: version.plus(at as u64 + 1),
+                time: event.timestamp.unwrap_or(now).as_micros(),
+                stream: list,
+                event_type: index.event_type(event.event_type.as_str()),
+                category,
+            };
+            (indexed, (draft.offset(at + 1) - start) as u64)
+        }));
         sequencing.wait(sequenced.last)?;
         Ok(Appended {
             first_version: version.next(),

@@ -1,18 +1,17 @@
 //! Opening a store, and what it knows of itself.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-use parking_lot::RwLock;
 
 use super::recorded;
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
     event::{RecordedEvent, StreamName},
-    index::Index,
+    index::{Index, IndexOptions},
     limits,
     log::{
         HEADER_PAGE, Log, LogOptions, MANIFEST, MANIFEST_NEW, Manifest, Segment, StoredRecord, Visitor, manifest_damage,
@@ -23,12 +22,36 @@ use crate::{
 const LOCK: &str = "LOCK";
 const LOG: &str = "log";
 
+/// So much of the log is indexed in memory before a run is written of it.
+const PART_BYTES: u64 = 4 << 20;
+
 /// How to open a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Options {
     create: bool,
     segment_bytes: u64,
     first_segment_bytes: u64,
+    report: Option<Report>,
+}
+
+/// Who hears how far opening has come.
+#[derive(Clone)]
+struct Report(Arc<dyn Fn(OpenProgress) + Send + Sync>);
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Report")
+    }
+}
+
+/// How far opening has come: see [`Options::progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenProgress {
+    /// Bytes of segments read so far.
+    pub bytes: u64,
+    /// Bytes of all segments; those that the index knows are not read.
+    pub total_bytes: u64,
 }
 
 impl Default for Options {
@@ -40,7 +63,12 @@ impl Default for Options {
 impl Options {
     /// Creates the store if it does not exist; segments of the default sizes.
     pub fn new() -> Options {
-        Options { create: true, segment_bytes: limits::SEGMENT_BYTES, first_segment_bytes: limits::FIRST_SEGMENT_BYTES }
+        Options {
+            create: true,
+            segment_bytes: limits::SEGMENT_BYTES,
+            first_segment_bytes: limits::FIRST_SEGMENT_BYTES,
+            report: None,
+        }
     }
 
     /// Whether to create the store if it does not exist (the default) or to fail.
@@ -60,6 +88,13 @@ impl Options {
     /// full size.
     pub fn first_segment_bytes(mut self, bytes: u64) -> Options {
         self.first_segment_bytes = bytes;
+        self
+    }
+
+    /// Calls `report` behind each segment that opening has to read. That is at most the newest one or two, unless the
+    /// index was deleted: then it is made anew from all of them.
+    pub fn progress(mut self, report: impl Fn(OpenProgress) + Send + Sync + 'static) -> Options {
+        self.report = Some(Report(Arc::new(report)));
         self
     }
 
@@ -98,9 +133,16 @@ impl Options {
         let segment_bytes = round(self.segment_bytes);
         let options =
             LogOptions { segment_bytes, first_segment_bytes: round(self.first_segment_bytes).min(segment_bytes) };
-        let mut build = Build { index: Index::default() };
-        let log = Log::open(disk.clone(), dir, manifest, options, &mut build)?;
-        Ok(Store { inner: Arc::new(Inner { disk, index: RwLock::new(build.index), log, _lock: lock }) })
+        // Small segments make small parts, so that a store made for a test does everything that a large one does.
+        let index_options = IndexOptions { store: manifest.store, part_bytes: PART_BYTES.min(segment_bytes) };
+        let settled = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
+        let index = Index::open(disk.clone(), dir, index_options, manifest.durable.max(settled))?;
+        let known = index.last();
+        let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
+        let progress = OpenProgress { bytes: 0, total_bytes };
+        let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
+        let log = Log::open(disk.clone(), dir, manifest, options, known, &mut build)?;
+        Ok(Store { inner: Arc::new(Inner { disk, index, log, _lock: lock }) })
     }
 }
 
@@ -118,7 +160,7 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) index: RwLock<Index>,
+    pub(super) index: Index,
     pub(super) log: Log,
     /// Given back last.
     _lock: Box<dyn DiskLock>,
@@ -128,7 +170,20 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Whoever wants to hear of an error calls `close`. Without the mark of a clean close the next opening
         // looks more closely; nothing is lost.
-        let _ = self.log.close();
+        let _ = self.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let closed = self.log.close();
+        if closed.is_ok() {
+            self.index.close();
+        } else {
+            // Some of what the index knows may not be on the disk; the next opening makes it anew.
+            self.index.abandon();
+        }
+        closed
     }
 }
 
@@ -144,6 +199,10 @@ pub struct Stats {
     pub segments: u64,
     /// Size of the segment files in bytes, the unused part of the last one included.
     pub bytes: u64,
+    /// Index files.
+    pub index_runs: u64,
+    /// Size of the index files in bytes.
+    pub index_bytes: u64,
     /// Position of the newest event.
     pub last_position: Position,
 }
@@ -162,7 +221,7 @@ impl Store {
     /// When the note cannot be written, or a write or sync had failed before. Nothing that was acknowledged is lost.
     pub fn close(self) -> Result<()> {
         match Arc::into_inner(self.inner) {
-            Some(inner) => inner.log.close(),
+            Some(inner) => inner.close(),
             None => Ok(()),
         }
     }
@@ -175,9 +234,10 @@ impl Store {
     /// Some numbers about the store.
     pub fn stats(&self) -> Stats {
         let last_position = self.last_position();
-        let streams = self.inner.index.read().stream_count(last_position);
+        let streams = self.inner.index.stream_count(last_position);
         let (segments, bytes) = self.inner.log.size();
-        Stats { events: last_position.get(), streams, segments, bytes, last_position }
+        let (index_runs, index_bytes) = self.inner.index.size();
+        Stats { events: last_position.get(), streams, segments, bytes, index_runs, index_bytes, last_position }
     }
 
     /// How many bytes of a torn tail were dropped when the store was opened: remains of appends that a crash cut off and
@@ -187,28 +247,44 @@ impl Store {
     }
 }
 
-/// Builds the index from the records of the log; damage ends it.
-struct Build {
-    index: Index,
+/// Adds to the index what it does not know of the log; damage ends it.
+struct Build<'a> {
+    index: &'a Index,
+    known: Position,
+    progress: OpenProgress,
+    report: Option<&'a Report>,
 }
 
-impl Visitor for Build {
-    fn record(&mut self, segment: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
+impl Visitor for Build<'_> {
+    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
+        if record.header.position <= self.known {
+            return Ok(());
+        }
         let decoded = recorded::decode(record)?;
-        check_event(&self.index, &decoded.event, decoded.previous)?;
-        let position = decoded.event.position();
-        self.index.add(&decoded.event.stream(), position, segment.header.base, offset);
+        check_event(self.index, &decoded.event, decoded.previous)?;
+        recorded::index(self.index, &decoded.event, offset, record.footprint());
         Ok(())
     }
 
     fn fault(&mut self, damage: Damage) -> Result<()> {
         Err(damage.into())
     }
+
+    fn progress(&mut self, bytes: u64) {
+        // Behind each segment, as when it was written.
+        self.index.freeze();
+        self.index.hold_up();
+        self.progress.bytes += bytes;
+        if let Some(Report(report)) = self.report {
+            report(self.progress);
+        }
+    }
 }
 
 /// Checks an event against those before it: versions have no gap.
 pub(super) fn check_event(index: &Index, event: &RecordedEvent, previous: Position) -> Result<(), String> {
-    let (version, newest) = index.newest(&event.stream());
+    let stream = index.stream(event.stream().as_str());
+    let (version, newest) = index.newest(stream, Position::MAX).map_err(|error| error.to_string())?;
     if event.version() == version.next() && previous == newest {
         return Ok(());
     }
@@ -278,9 +354,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// None at present; a later index may have to read files.
+    /// When the index cannot be read.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        let until = self.inner.log.durable();
-        Ok(self.inner.index.read().version(stream, until))
+        let Inner { index, log, .. } = &*self.inner;
+        index.newest(index.stream(stream.as_str()), log.durable()).map(|(version, _)| version)
     }
 }

@@ -1,57 +1,64 @@
-//! Reading events: of one stream, of the whole log, and the names of the streams.
+//! Reading events: of one stream, of the whole log or a choice of it, and the names of the streams.
 //!
 //! A reader is bounded when it is made: it gives out what was durable then, however much is appended meanwhile. It
-//! holds no lock between two events.
-
-use std::{collections::VecDeque, vec};
+//! holds no lock between two events. What it was led to by the index is compared with what was asked for.
 
 use super::{Store, recorded};
 use crate::{
-    error::Result,
-    event::{RecordedEvent, StreamName},
+    error::{Damage, Error, Result},
+    event::{RecordedEvent, StreamName, Timestamp},
     event_store::{ReadAll, ReadStream},
-    log::{LogScan, Segment, StoredRecord},
+    index::{Direction, Found, Matches, Selection, Union},
+    log::LogScan,
     version::{Position, Version},
 };
 
-/// How many entries of the index a reader takes at a time.
-const INDEX_PAGE: usize = 256;
-
 impl Store {
-    /// The events of a stream in order of version, as far as they are durable now. A stream that does not exist has none.
+    /// The events of a stream, as far as they are durable now. A stream that does not exist has none.
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
-        let read = read.into();
-        let until = self.inner.log.durable();
-        StreamEvents {
-            store: self,
-            next: read.from.max(Version::FIRST),
-            left: read.limit,
-            read,
-            until,
-            ahead: VecDeque::new(),
-        }
+        StreamEvents { store: self, until: self.inner.log.durable(), read: read.into(), matches: None }
     }
 
-    /// All events in order of position, as far as they are durable now.
+    /// The events of the whole log, or those that were asked for, as far as they are durable now.
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
-        AllEvents { store: self, until: self.inner.log.durable(), after: read.after, left: read.limit, scan: None }
+        let until = self.inner.log.durable().min(read.before.previous());
+        AllEvents { store: self, until, source: None, skipped_to: Position::START, read }
     }
 
-    /// The streams and their versions, in order of first event, as far as they are durable now.
+    /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
+    /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.log.durable(), taken: 0, ahead: Vec::new().into_iter() }
+        Streams { store: self, until: self.inner.log.durable(), firsts: None, ended: false }
+    }
+
+    fn event_at(&self, found: Found) -> Result<RecordedEvent> {
+        let (record, segment) = self.inner.log.record(found.position, found.offset)?;
+        match recorded::decode(&record) {
+            Ok(decoded) => Ok(decoded.event),
+            Err(fault) => Err(segment.damage(found.offset, found.position, fault).into()),
+        }
+    }
+
+    /// The event that the index promised is another.
+    fn misled(&self, found: Found, event: &RecordedEvent, expected: &str) -> Error {
+        let text = format!(
+            "the index led to version {} of `{}` here, in search of {expected}",
+            event.version(),
+            event.stream()
+        );
+        match self.inner.log.place(found.position, found.offset) {
+            Ok(place) => Damage { place, fault: text }.into(),
+            Err(error) => error,
+        }
     }
 }
 
-fn decode(record: &StoredRecord, segment: &Segment, offset: u64) -> Result<RecordedEvent> {
-    match recorded::decode(record) {
-        Ok(decoded) => Ok(decoded.event),
-        Err(fault) => Err(segment.damage(offset, record.header.position, fault).into()),
-    }
+fn direction(backwards: bool) -> Direction {
+    if backwards { Direction::Backwards } else { Direction::Forwards }
 }
 
 /// The events of a stream: see [`Store::read_stream`].
@@ -60,19 +67,36 @@ pub struct StreamEvents<'a> {
     store: &'a Store,
     read: ReadStream,
     until: Position,
-    next: Version,
-    left: usize,
-    /// Positions and offsets of the next events.
-    ahead: VecDeque<(Position, u64)>,
+    /// What is left, and the version that comes next if it is known.
+    matches: Option<(Matches, Option<Version>)>,
 }
 
 impl StreamEvents<'_> {
-    fn look_ahead(&mut self) {
-        let wanted = self.read.to.get().saturating_add(1).saturating_sub(self.next.get());
-        let limit = INDEX_PAGE.min(self.left).min(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let index = self.store.inner.index.read();
-        let positions = index.stream(&self.read.stream, self.next, limit, self.until);
-        self.ahead.extend(positions.iter().map(|position| (*position, index.offset(*position).unwrap_or_default())));
+    fn step(&mut self) -> Result<Option<RecordedEvent>> {
+        if self.read.limit == 0 {
+            return Ok(None);
+        }
+        let ReadStream { stream, from, to, backwards, .. } = &self.read;
+        let (matches, expected) = match &mut self.matches {
+            Some(left) => left,
+            none => {
+                let index = &self.store.inner.index;
+                let from = (*from).max(Version::FIRST);
+                let list = index.stream(stream.as_str());
+                let matches = index.matches(list, Some((from, *to)), self.until, direction(*backwards))?;
+                none.insert((matches, (!backwards).then_some(from)))
+            }
+        };
+        let Some(found) = matches.next()? else { return Ok(None) };
+        let event = self.store.event_at(found)?;
+        let version = event.version();
+        if event.stream() != *stream || expected.is_some_and(|expected| expected != version) {
+            let wanted = expected.map_or_else(|| "an event".to_owned(), |version| format!("version {version}"));
+            return Err(self.store.misled(found, &event, &format!("{wanted} of `{stream}`")));
+        }
+        *expected = Some(if *backwards { Version::new(version.get() - 1) } else { version.next() });
+        self.read.limit -= 1;
+        Ok(Some(event))
     }
 }
 
@@ -80,49 +104,151 @@ impl Iterator for StreamEvents<'_> {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ahead.is_empty() {
-            self.look_ahead();
+        let step = self.step();
+        if step.is_err() {
+            self.read.limit = 0;
         }
-        let (position, offset) = self.ahead.pop_front()?;
-        self.next = self.next.next();
-        self.left -= 1;
-        let read = self.store.inner.log.record(position, offset);
-        let event = read.and_then(|(record, segment)| decode(&record, &segment, offset));
-        if event.is_err() {
-            (self.left, self.ahead) = (0, VecDeque::new());
-        }
-        Some(event)
+        step.transpose()
     }
 }
 
-/// All events: see [`Store::read_all`].
+/// The events of the log: see [`Store::read_all`].
 pub struct AllEvents<'a> {
     store: &'a Store,
+    /// The position behind which nothing is read.
     until: Position,
-    after: Position,
-    left: usize,
-    scan: Option<LogScan<'a>>,
+    read: ReadAll,
+    source: Option<Source<'a>>,
+    /// Up to here it is known whether any event is late enough.
+    skipped_to: Position,
 }
 
-impl AllEvents<'_> {
+enum Source<'a> {
+    /// One after the other, as they lie.
+    Scan(LogScan<'a>),
+    /// Every position downwards; the next one.
+    Down(Position),
+    /// Those that the index names.
+    Selected(Selection),
+}
+
+impl<'a> AllEvents<'a> {
+    /// Begins behind `after`, or before it when reading backwards.
+    fn begin(&self, first: Position) -> Result<Source<'a>> {
+        let inner = &self.store.inner;
+        let direction = direction(self.read.backwards);
+        let union = |lists: Result<Vec<Matches>>| lists.map(|lists| Union::new(lists, direction));
+        let list = |hash| inner.index.matches(hash, None, self.until, direction);
+        let types = self.read.types.iter().map(|event_type| list(inner.index.event_type(event_type.as_str())));
+        let category = self.read.category.as_deref().map(|category| {
+            // The stream of that very name is of the category too, and has no other list.
+            union([inner.index.category(category), inner.index.stream(category)].into_iter().map(list).collect())
+        });
+        let category = category.transpose()?;
+        let mut selection = match (self.read.types.is_empty(), category) {
+            (true, None) if self.read.backwards => return Ok(Source::Down(first)),
+            (true, None) => {
+                let offset = inner.index.offset(first)?.unwrap_or_default();
+                return Ok(Source::Scan(inner.log.scan(first, offset, self.until)?));
+            }
+            (true, Some(category)) => Selection::new(category, None),
+            (false, category) => Selection::new(union(types.collect())?, category),
+        };
+        selection.seek(first)?;
+        Ok(Source::Selected(selection))
+    }
+
     fn step(&mut self) -> Result<Option<RecordedEvent>> {
-        if self.left == 0 || self.after >= self.until {
+        loop {
+            let Some((found, event)) = self.candidate()? else { return Ok(None) };
+            let position = event.position();
+            let within = if self.read.backwards { position > self.read.after } else { position <= self.until };
+            if !within {
+                self.read.limit = 0;
+                return Ok(None);
+            }
+            self.check(found, &event)?;
+            if self.read.since.is_none_or(|since| event.timestamp() >= since) {
+                self.read.limit -= 1;
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// The next event that may be wanted.
+    fn candidate(&mut self) -> Result<Option<(Found, RecordedEvent)>> {
+        if self.read.limit == 0 || self.read.after >= self.until {
             return Ok(None);
         }
-        let first = self.after.next();
-        let inner = &self.store.inner;
-        let scan = match &mut self.scan {
-            Some(scan) => scan,
-            none => {
-                let offset = inner.index.read().offset(first).unwrap_or_default();
-                none.insert(inner.log.scan(first, offset, self.until)?)
+        if self.source.is_none() {
+            let first = if self.read.backwards { self.until } else { self.read.after.next() };
+            self.source = Some(self.begin(first)?);
+        }
+        if let (Some(since), false) = (self.read.since, self.read.backwards) {
+            self.skip_old(since)?;
+        }
+        let store = self.store;
+        match &mut self.source {
+            Some(Source::Scan(scan)) => {
+                let Some((record, offset)) = scan.next()? else { return Ok(None) };
+                let found = Found { position: record.header.position, offset };
+                match recorded::decode(&record) {
+                    Ok(decoded) => Ok(Some((found, decoded.event))),
+                    Err(fault) => Err(scan.segment().damage(offset, found.position, fault).into()),
+                }
             }
+            Some(Source::Down(position)) => {
+                let next = *position;
+                if next <= self.read.after {
+                    return Ok(None);
+                }
+                *position = next.previous();
+                let offset = store.inner.index.offset(next)?.unwrap_or_default();
+                let found = Found { position: next, offset };
+                Ok(Some((found, store.event_at(found)?)))
+            }
+            Some(Source::Selected(selection)) => {
+                let Some(found) = selection.next()? else { return Ok(None) };
+                Ok(Some((found, store.event_at(found)?)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Passes over blocks of positions that are older as a whole.
+    fn skip_old(&mut self, since: Timestamp) -> Result<()> {
+        let next = match &mut self.source {
+            Some(Source::Scan(scan)) => scan.position(),
+            Some(Source::Selected(selection)) => selection.peek()?,
+            _ => None,
         };
-        let Some((record, offset)) = scan.next()? else { return Ok(None) };
-        let event = decode(&record, scan.segment(), offset)?;
-        self.after = first;
-        self.left -= 1;
-        Ok(Some(event))
+        let Some(mut next) = next.filter(|next| *next > self.skipped_to && *next <= self.until) else { return Ok(()) };
+        let first = next;
+        while let Some(last) = self.store.inner.index.skip_before(next, since.as_micros())? {
+            next = last.next();
+        }
+        self.skipped_to = self.store.inner.index.block_end(next);
+        if next > first {
+            if next > self.until {
+                self.read.limit = 0;
+            } else if let Some(Source::Selected(selection)) = &mut self.source {
+                selection.seek(next)?;
+            } else {
+                self.source = Some(self.begin(next)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, found: Found, event: &RecordedEvent) -> Result<()> {
+        let types = &self.read.types;
+        let right_type = types.is_empty() || types.contains(&event.event_type());
+        let stream = event.stream();
+        let right_category = self.read.category.as_deref().is_none_or(|category| stream.category() == category);
+        if right_type && right_category && event.position() == found.position {
+            return Ok(());
+        }
+        Err(self.store.misled(found, event, &format!("types {types:?} in category {:?}", self.read.category)))
     }
 }
 
@@ -132,7 +258,7 @@ impl Iterator for AllEvents<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
         if step.is_err() {
-            self.left = 0;
+            self.read.limit = 0;
         }
         step.transpose()
     }
@@ -143,19 +269,37 @@ impl Iterator for AllEvents<'_> {
 pub struct Streams<'a> {
     store: &'a Store,
     until: Position,
-    taken: usize,
-    ahead: vec::IntoIter<(StreamName, Version)>,
+    firsts: Option<Matches>,
+    ended: bool,
+}
+
+impl Streams<'_> {
+    fn step(&mut self) -> Result<Option<(StreamName, Version)>> {
+        let index = &self.store.inner.index;
+        let firsts = match &mut self.firsts {
+            Some(firsts) => firsts,
+            none => none.insert(index.firsts(self.until)?),
+        };
+        let Some(found) = firsts.next()? else { return Ok(None) };
+        let event = self.store.event_at(found)?;
+        if event.version() != Version::FIRST {
+            return Err(self.store.misled(found, &event, "the first event of a stream"));
+        }
+        let stream = event.stream();
+        let (version, _) = index.newest(index.stream(stream.as_str()), self.until)?;
+        Ok(Some((stream, version)))
+    }
 }
 
 impl Iterator for Streams<'_> {
-    type Item = (StreamName, Version);
+    type Item = Result<(StreamName, Version)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ahead.as_slice().is_empty() {
-            let page = self.store.inner.index.read().streams(self.taken, INDEX_PAGE, self.until);
-            self.taken += page.len();
-            self.ahead = page.into_iter();
+        if self.ended {
+            return None;
         }
-        self.ahead.next()
+        let step = self.step();
+        self.ended = !matches!(step, Ok(Some(_)));
+        step.transpose()
     }
 }

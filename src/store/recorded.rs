@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
+    index::{Index, Indexed, ListHash},
     layout::{Reader, Writer},
     log::{Draft, StoredRecord, footprint},
     version::{Position, Version},
@@ -58,6 +59,26 @@ pub(super) fn place(draft: &mut Draft, version: Version, previous: Position, fir
         let previous = if index == 0 { previous } else { first.plus(index as u64 - 1) };
         Writer::new(draft.head_mut(index)).u64(version.get()).u64(previous.get());
     }
+}
+
+/// Adds an event that was read to the index.
+pub(super) fn index(index: &Index, event: &RecordedEvent, offset: u64, bytes: u64) {
+    let stream = event.stream();
+    let indexed = Indexed {
+        position: event.position(),
+        offset,
+        version: event.version(),
+        time: event.timestamp().as_micros(),
+        stream: index.stream(stream.as_str()),
+        event_type: index.event_type(event.event_type().as_str()),
+        category: category_list(index, &stream),
+    };
+    index.add([(indexed, bytes)].into_iter());
+}
+
+/// The list of a stream's category; a stream whose name has no `-` needs none beside its own.
+pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHash> {
+    (stream.category() != stream.as_str()).then(|| index.category(stream.category()))
 }
 
 /// An event read from a record, with the hint that it carries.

@@ -1,14 +1,18 @@
 //! Verifying a store: every byte of every segment, and the events against each other.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::open::{check_directory, check_event, load_manifest, lock};
 use super::{Store, recorded};
 use crate::{
     disk::{Access, Disk, OsDisk},
     error::{Damage, Error, Result},
-    index::Index,
-    log::{Segment, StoredRecord, Tail, Visitor, walk},
+    index::{Index, IndexOptions},
+    log::{Depth, Segment, StoredRecord, Tail, Visitor, walk},
+    version::Position,
 };
 
 /// What [`verify`] found.
@@ -65,9 +69,17 @@ fn verify_files(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(VerifyProg
         Err(error) => return Err(error),
     };
     let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
-    let mut check = Check { index: Index::default(), verified, total_bytes, progress };
-    let walked = walk(disk, dir, &manifest, Access::Read, &mut check)?;
-    check.verified.segments = walked.segments.len() as u64;
+    let last = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
+    let options = IndexOptions { store: manifest.store, part_bytes: u64::MAX };
+    let index = Index::open(Arc::new(OsDisk), dir, options, manifest.durable.max(last))?;
+    index.check(&mut |error| {
+        if let Error::Damaged(damage) = error {
+            verified.faults.push(*damage);
+        }
+    });
+    let mut check = Check { index, verified, total_bytes, progress };
+    let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, &mut check)?;
+    check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
         check.verified.torn_bytes = bytes;
     }
@@ -95,12 +107,24 @@ struct Check<'a> {
 }
 
 impl Visitor for Check<'_> {
-    fn record(&mut self, segment: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
+    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
         let decoded = recorded::decode(record)?;
         let event = decoded.event;
         self.verified.events += 1;
-        let checked = check_event(&self.index, &event, decoded.previous);
-        self.index.add(&event.stream(), event.position(), segment.header.base, offset);
+        let stream = self.index.stream(event.stream().as_str());
+        let held =
+            self.index.run_holds(stream, event.version(), event.position()).map_err(|error| error.to_string())?;
+        let checked = match held {
+            Some(true) => Ok(()),
+            Some(false) => {
+                Err(format!("the index does not know version {} of `{}` here", event.version(), event.stream()))
+            }
+            None => {
+                let checked = check_event(&self.index, &event, decoded.previous);
+                recorded::index(&self.index, &event, offset, record.footprint());
+                checked
+            }
+        };
         // A hole that was named already makes every later version of its streams look wrong.
         if self.verified.faults.is_empty() { checked } else { Ok(()) }
     }

@@ -1,0 +1,72 @@
+//! What stands for a list in the index: 96 bits of a hash of its name.
+//!
+//! XXH3-128 of the name, seeded with the first eight bytes of the store's id, so that nobody who only chooses names can
+//! make two of them collide. A billion streams have one chance in 10^11 of a collision; and if one happened, whatever is
+//! read through the index is compared with the name that was asked for, so it would be an error, never a wrong event.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// The hash of a list's name in one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ListHash {
+    /// Orders the streams of a run.
+    pub(super) key: u64,
+    /// Tells streams of the same key apart, and places them in the filter.
+    pub(super) check: u32,
+}
+
+impl ListHash {
+    /// The list of the first events of all streams.
+    pub(crate) const FIRSTS: ListHash = ListHash { key: 0, check: 0 };
+
+    /// The list of the events of a type.
+    pub(crate) fn of_type(store: &[u8; 16], event_type: &str) -> ListHash {
+        ListHash::hashed(store, &["$type-", event_type])
+    }
+
+    /// The list of the events of a category.
+    pub(crate) fn of_category(store: &[u8; 16], category: &str) -> ListHash {
+        ListHash::hashed(store, &["$category-", category])
+    }
+
+    /// The list of the events of a stream.
+    pub(crate) fn of_stream(store: &[u8; 16], name: &str) -> ListHash {
+        let [a, b, c, d, e, f, g, h, ..] = *store;
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let hash = xxh3_128_with_seed(name.as_bytes(), seed);
+        // The smallest hash is that of the list of first events.
+        ListHash { key: (hash as u64).max(1), check: (hash >> 64) as u32 }
+    }
+
+    /// Names that begin with `$` are no stream's.
+    fn hashed(store: &[u8; 16], parts: &[&str; 2]) -> ListHash {
+        ListHash::of_stream(store, &parts.concat())
+    }
+}
+
+/// For maps whose keys are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AlreadyHashed(u64);
+
+pub(super) type BuildAlreadyHashed = BuildHasherDefault<AlreadyHashed>;
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 ^= key;
+    }
+
+    // The check adds nothing: equal keys with different checks are rarer than rare.
+    fn write_u32(&mut self, _check: u32) {}
+}

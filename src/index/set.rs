@@ -1,0 +1,333 @@
+//! The whole index: runs and parts as one.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::{
+    hash::ListHash,
+    matches::{Direction, Matches, Piece},
+    part::{Indexed, Part},
+    run::{INDEX, Run, TIME_BLOCK},
+    worker::Worker,
+};
+use crate::{
+    disk::Disk,
+    error::{Error, Result},
+    version::{Position, Version},
+};
+
+/// How many frozen parts may wait to be written before appends are held up.
+const MOST_FROZEN: usize = 4;
+
+/// What an index is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexOptions {
+    /// The store's id, which seeds the hashes.
+    pub(crate) store: [u8; 16],
+    /// A part is frozen when it covers so many bytes of the log.
+    pub(crate) part_bytes: u64,
+}
+
+/// The index of a store.
+#[derive(Debug)]
+pub(crate) struct Index {
+    shared: Arc<Shared>,
+    worker: Worker,
+}
+
+/// What the thread that writes runs shares with the others.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) options: IndexOptions,
+    pub(super) state: RwLock<State>,
+    /// Signalled when a frozen part has become a run, or could not.
+    pub(super) written: Condvar,
+    /// Frozen parts whose run could not be written, until the next attempt.
+    pub(super) failed: Mutex<bool>,
+}
+
+/// In order of position.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) runs: Vec<Arc<Run>>,
+    pub(super) frozen: Vec<Arc<Part>>,
+    active: Part,
+}
+
+impl State {
+    /// The parts in memory, the newest first.
+    fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        [&self.active].into_iter().chain(self.frozen.iter().rev().map(|part| &**part))
+    }
+
+    fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
+        let mut version = None;
+        for part in self.parts() {
+            match part.newest(stream, until) {
+                Some((version, Some(position))) => return Ok((version, position)),
+                // It is behind `until` here: what is before it is in an older part or run.
+                Some((before, None)) => version = Some(before),
+                None => {}
+            }
+        }
+        if version == Some(Version::NONE) {
+            return Ok((Version::NONE, Position::START));
+        }
+        newest_in_runs(&self.runs, stream)
+    }
+}
+
+fn newest_in_runs(runs: &[Arc<Run>], stream: ListHash) -> Result<(Version, Position)> {
+    for run in runs.iter().rev() {
+        if let Some(list) = run.find(stream)? {
+            let first_version = list.first_version;
+            let mut piece = Piece::of_run(run.clone(), list)?;
+            let count = piece.len();
+            let position = piece.position(count.saturating_sub(1))?;
+            return Ok((first_version.plus(count as u64 - 1), position));
+        }
+    }
+    Ok((Version::NONE, Position::START))
+}
+
+impl Index {
+    /// Opens the runs that cover the log from its first position on without a gap, none behind `until`. What they do not
+    /// cover is to be [added](Index::add).
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, options: IndexOptions, until: Position) -> Result<Index> {
+        let runs = open_runs(&*disk, dir, &options.store, until)?;
+        let covered = runs.last().map_or(Position::START, |run| run.last);
+        let shared = Arc::new(Shared {
+            disk,
+            dir: dir.to_owned(),
+            options,
+            state: RwLock::new(State { runs, frozen: Vec::new(), active: Part::new(covered.next()) }),
+            written: Condvar::new(),
+            failed: Mutex::new(false),
+        });
+        Ok(Index { worker: Worker::new(shared.clone()), shared })
+    }
+
+    /// The hash that stands for a stream.
+    pub(crate) fn stream(&self, name: &str) -> ListHash {
+        ListHash::of_stream(&self.shared.options.store, name)
+    }
+
+    /// The hash that stands for an event type.
+    pub(crate) fn event_type(&self, event_type: &str) -> ListHash {
+        ListHash::of_type(&self.shared.options.store, event_type)
+    }
+
+    /// The hash that stands for a category.
+    pub(crate) fn category(&self, category: &str) -> ListHash {
+        ListHash::of_category(&self.shared.options.store, category)
+    }
+
+    /// The list of the first events of all streams, none behind `until`.
+    pub(crate) fn firsts(&self, until: Position) -> Result<Matches> {
+        self.matches(ListHash::FIRSTS, None, until, Direction::Forwards)
+    }
+
+    /// The last position that the runs and parts know.
+    pub(crate) fn last(&self) -> Position {
+        self.shared.state.read().active.end().previous()
+    }
+
+    /// Adds the next events. Each takes up so many bytes of the log.
+    pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)>) {
+        let mut state = self.shared.state.write();
+        for (event, bytes) in events {
+            state.active.add(&event, bytes);
+        }
+    }
+
+    /// Everything known so far is durable: if it is enough, it is to become a run.
+    pub(crate) fn freeze(&self) {
+        let mut state = self.shared.state.write();
+        if state.active.bytes() >= self.shared.options.part_bytes {
+            self.freeze_active(&mut state);
+        }
+    }
+
+    fn freeze_active(&self, state: &mut State) {
+        let end = state.active.end();
+        let part = std::mem::replace(&mut state.active, Part::new(end));
+        state.frozen.push(Arc::new(part));
+        self.worker.write();
+    }
+
+    /// Waits while too many parts wait to be written. Nothing that their writing needs may be locked.
+    pub(crate) fn hold_up(&self) {
+        if self.shared.state.read().frozen.len() <= MOST_FROZEN {
+            return;
+        }
+        let mut failed = self.shared.failed.lock();
+        while !*failed && self.shared.state.read().frozen.len() > MOST_FROZEN {
+            self.shared.written.wait(&mut failed);
+        }
+    }
+
+    /// The version of a stream and the position of its newest event, none behind `until`.
+    pub(crate) fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
+        self.shared.state.read().newest(stream, until)
+    }
+
+    /// Looks at what [`Index::newest`] will need of the disk, without holding anyone up.
+    pub(crate) fn warm(&self, stream: ListHash) -> Result<()> {
+        let state = self.shared.state.read();
+        if state.parts().any(|part| part.newest(stream, Position::MAX).is_some()) {
+            return Ok(());
+        }
+        let runs = state.runs.clone();
+        drop(state);
+        newest_in_runs(&runs, stream).map(|_| ())
+    }
+
+    /// The offset in its segment of an event.
+    pub(crate) fn offset(&self, position: Position) -> Result<Option<u64>> {
+        let state = self.shared.state.read();
+        if let Some(offset) = state.parts().find_map(|part| part.offset(position)) {
+            return Ok(Some(offset));
+        }
+        let at = state.runs.partition_point(|run| run.last < position);
+        match state.runs.get(at) {
+            Some(run) if run.first <= position => run.offset((position.get() - run.first.get()) as u32).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The events of a list, none behind `until`. Of a stream, with the versions in a range.
+    pub(crate) fn matches(
+        &self,
+        list: ListHash,
+        versions: Option<(Version, Version)>,
+        until: Position,
+        direction: Direction,
+    ) -> Result<Matches> {
+        let state = self.shared.state.read();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut push = |mut piece: Piece, first_version: Version| {
+            if let Some((from, to)) = versions {
+                let index = |version: Version| version.get().saturating_sub(first_version.get());
+                let high = to.get().saturating_add(1).saturating_sub(first_version.get());
+                let most = usize::MAX as u64;
+                piece.narrow(index(from).min(most) as usize, high.min(most) as usize);
+            }
+            if piece.len() > 0 {
+                pieces.push(piece);
+            }
+        };
+        let runs = state.runs.clone();
+        let mut in_memory = Vec::new();
+        for part in state.parts() {
+            if let Some((first_version, places)) = part.list(list, until) {
+                in_memory.push((Piece::of_memory(part.from, places), first_version));
+            }
+        }
+        drop(state);
+        for run in runs {
+            if let Some(list) = run.find(list)? {
+                let first_version = list.first_version;
+                push(Piece::of_run(run, list)?, first_version);
+            }
+        }
+        in_memory.into_iter().rev().for_each(|(piece, first_version)| push(piece, first_version));
+        let mut matches = Matches::new(pieces.into_iter(), direction);
+        if direction == Direction::Backwards {
+            matches.seek(until)?;
+        }
+        Ok(matches)
+    }
+
+    /// Whether a run holds this event under its stream and version; `None` when no run covers its position.
+    pub(crate) fn run_holds(&self, stream: ListHash, version: Version, position: Position) -> Result<Option<bool>> {
+        let state = self.shared.state.read();
+        let at = state.runs.partition_point(|run| run.last < position);
+        let Some(run) = state.runs.get(at).filter(|run| run.first <= position).cloned() else { return Ok(None) };
+        drop(state);
+        let Some(list) = run.find(stream)? else { return Ok(Some(false)) };
+        let index = version.get().checked_sub(list.first_version.get());
+        let mut piece = Piece::of_run(run, list)?;
+        match index.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < piece.len()) {
+            Some(index) => Ok(Some(piece.position(index)? == position)),
+            None => Ok(Some(false)),
+        }
+    }
+
+    /// Checks every page of every run.
+    pub(crate) fn check(&self, fault: &mut dyn FnMut(Error)) {
+        let runs = self.shared.state.read().runs.clone();
+        runs.iter().filter_map(|run| run.check().err()).for_each(fault);
+    }
+
+    /// The last position of the block of positions that `position` is in, if no event in it has a time as late as `time`.
+    pub(crate) fn skip_before(&self, position: Position, time: i64) -> Result<Option<Position>> {
+        let state = self.shared.state.read();
+        let at = state.runs.partition_point(|run| run.last < position);
+        let Some(run) = state.runs.get(at).filter(|run| run.first <= position) else { return Ok(None) };
+        let last = self.block_end(position).min(run.last);
+        Ok((run.time(position)? < time).then_some(last))
+    }
+
+    /// The last position of the block of positions that `position` is in.
+    pub(crate) fn block_end(&self, position: Position) -> Position {
+        Position::new((position.get() / TIME_BLOCK + 1) * TIME_BLOCK - 1)
+    }
+
+    /// The number of streams, none whose first event is behind `until`.
+    pub(crate) fn stream_count(&self, until: Position) -> u64 {
+        let state = self.shared.state.read();
+        let on_disk: u64 = state.runs.iter().map(|run| run.streams()).sum();
+        on_disk + state.parts().map(|part| part.first_count(until) as u64).sum::<u64>()
+    }
+
+    /// The number of runs and the size of their files in bytes.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let runs = &self.shared.state.read().runs;
+        (runs.len() as u64, runs.iter().map(|run| run.file_bytes()).sum())
+    }
+
+    /// Ends the thread, and leaves what is in memory to be made anew.
+    pub(crate) fn abandon(&self) {
+        self.shared.state.write().frozen.clear();
+        self.worker.stop();
+    }
+
+    /// Writes what is in memory as runs, if it is enough to be worth it, and ends the thread. Everything known is durable.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.state.write();
+        if !state.active.is_empty() && state.active.bytes() >= self.shared.options.part_bytes {
+            self.freeze_active(&mut state);
+        }
+        drop(state);
+        self.worker.stop();
+    }
+}
+
+/// Opens the runs that cover positions from the first on, the largest first. One that does not open is as good as missing.
+fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Vec<Arc<Run>>> {
+    let folder = dir.join(INDEX);
+    let io = |error| Error::io("list", &folder, error);
+    if disk.entry(&folder).map_err(io)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let names = disk.list(&folder).map_err(io)?;
+    let mut ranges: Vec<_> = names.iter().filter_map(|name| Run::range_in_name(name)).collect();
+    ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
+    let mut runs: Vec<Arc<Run>> = Vec::new();
+    for (first, last) in ranges {
+        let next = runs.last().map_or(Position::FIRST, |run| run.last.next());
+        if first == next
+            && last <= until
+            && let Ok(run) = Run::open(disk, dir, store, first, last)
+        {
+            runs.push(Arc::new(run));
+        }
+    }
+    Ok(runs)
+}

@@ -1,0 +1,112 @@
+//! The thread that writes frozen parts as runs and merges runs.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+
+use super::{
+    merge,
+    run::{INDEX, Run},
+    set::Shared,
+};
+use crate::disk::DiskThread;
+
+/// Starts with the first thing that there is to do.
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    stopping: Arc<AtomicBool>,
+    running: Mutex<Option<Running>>,
+}
+
+/// Tells the thread that there is something to do, and the thread.
+type Running = (Sender<()>, Box<dyn DiskThread>);
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>) -> Worker {
+        Worker { shared, stopping: Arc::new(AtomicBool::new(false)), running: Mutex::new(None) }
+    }
+
+    /// There is a frozen part to write.
+    pub(super) fn write(&self) {
+        let mut running = self.running.lock();
+        if running.is_none() && !self.stopping.load(Ordering::Relaxed) {
+            let (sender, receiver) = unbounded();
+            let (shared, stopping) = (self.shared.clone(), self.stopping.clone());
+            let body = Box::new(move || serve(&shared, &receiver, &stopping));
+            match self.shared.disk.spawn("factlog-index", body) {
+                Ok(thread) => *running = Some((sender, thread)),
+                // The parts stay in memory; the next call tries again.
+                Err(_) => *self.shared.failed.lock() = true,
+            }
+        }
+        if let Some((sender, _)) = &*running {
+            // The thread ends only when the sender is dropped.
+            let _ = sender.send(());
+        }
+    }
+
+    /// Ends the thread when it has written what is frozen.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if let Some((sender, thread)) = self.running.lock().take() {
+            drop(sender);
+            thread.join();
+        }
+    }
+}
+
+fn serve(shared: &Shared, requests: &Receiver<()>, stopping: &AtomicBool) {
+    remove_superseded(shared);
+    for () in requests {
+        while write_oldest(shared) {}
+        while !stopping.load(Ordering::Relaxed) && merge_some(shared) {}
+    }
+}
+
+/// Writes the oldest frozen part; whether there may be another.
+fn write_oldest(shared: &Shared) -> bool {
+    let Some(part) = shared.state.read().frozen.first().cloned() else { return false };
+    let written = merge::write_part(&*shared.disk, &shared.dir, &shared.options.store, &part);
+    let succeeded = written.is_ok();
+    if let Ok(run) = written {
+        let mut state = shared.state.write();
+        state.runs.push(Arc::new(run));
+        state.frozen.remove(0);
+    }
+    // A full disk, most likely: the part stays in memory, and its run is tried again with the next one's.
+    *shared.failed.lock() = !succeeded;
+    shared.written.notify_all();
+    succeeded
+}
+
+/// Merges some runs; whether there may be more to merge.
+fn merge_some(shared: &Shared) -> bool {
+    let runs = shared.state.read().runs.clone();
+    let Some(group) = merge::choose(&runs) else { return false };
+    let merged = merge::merge(&*shared.disk, &shared.dir, &shared.options.store, &runs[group.clone()]);
+    let Ok(Some(run)) = merged else { return false };
+    let replaced = &runs[group.clone()];
+    shared.state.write().runs.splice(group.clone(), [Arc::new(run)]);
+    // Readers that still use them have them mapped.
+    for run in replaced {
+        let _ = shared.disk.remove(&shared.dir.join(Run::name(run.first, run.last)));
+    }
+    true
+}
+
+/// Removes run files that are not in use: a crash left them behind.
+fn remove_superseded(shared: &Shared) {
+    let folder = shared.dir.join(INDEX);
+    let Ok(names) = shared.disk.list(&folder) else { return };
+    for (first, last) in names.iter().filter_map(|name| Run::range_in_name(name)) {
+        let used = shared.state.read().runs.iter().any(|run| (run.first, run.last) == (first, last));
+        if !used {
+            let _ = shared.disk.remove(&shared.dir.join(Run::name(first, last)));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The segments of an open log, in order. One that ended is opened when it is first read.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{
+    manifest::Entry,
+    segment::{End, HEADER_PAGE, Segment, SegmentHeader},
+};
+use crate::{
+    disk::{Access, Disk},
+    error::{Damage, Error, Place, Result},
+    version::Position,
+};
+
+/// The base position of a segment's predecessor, and how that ended.
+pub(crate) type Previous = (Position, End);
+
+/// All segments of a log.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: [u8; 16],
+    /// In order of base position.
+    slots: RwLock<Vec<Arc<Slot>>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    base: Position,
+    bytes: u64,
+    /// What it must be when it is opened; `None` for the one that is written to.
+    expected: Option<(Entry, Previous)>,
+    segment: OnceLock<Arc<Segment>>,
+}
+
+impl Segments {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, store: [u8; 16]) -> Segments {
+        Segments { disk, dir: dir.to_owned(), store, slots: RwLock::new(Vec::new()) }
+    }
+
+    /// Adds one that ended, and is opened when it is read.
+    pub(super) fn push_ended(&self, entry: Entry, previous: Previous) {
+        let (base, bytes) = (entry.base, entry.bytes);
+        let expected = Some((entry, previous));
+        self.slots.write().push(Arc::new(Slot { base, bytes, expected, segment: OnceLock::new() }));
+    }
+
+    /// Adds the one that is written to, in place of an ended one without records at the same base position.
+    pub(super) fn push_open(&self, segment: Arc<Segment>) {
+        let (base, bytes) = (segment.header.base, segment.header.bytes);
+        let slot = Slot { base, bytes, expected: None, segment: OnceLock::from(segment) };
+        let mut slots = self.slots.write();
+        slots.retain(|other| other.base != base);
+        slots.push(Arc::new(slot));
+    }
+
+    /// The segment that holds this position, and the base position of the one behind it.
+    pub(super) fn holding(&self, position: Position) -> Result<(Arc<Segment>, Option<Position>)> {
+        let slots = self.slots.read();
+        let behind = slots.partition_point(|slot| slot.base <= position);
+        let following = slots.get(behind).map(|slot| slot.base);
+        let slot = behind.checked_sub(1).and_then(|at| slots.get(at)).cloned();
+        drop(slots);
+        let Some(slot) = slot else {
+            let place = Place { file: super::MANIFEST.into(), offset: 0, position };
+            return Err(Damage { place, fault: "no segment holds this position".to_owned() }.into());
+        };
+        Ok((self.opened(&slot)?, following))
+    }
+
+    fn opened(&self, slot: &Slot) -> Result<Arc<Segment>> {
+        if let Some(segment) = slot.segment.get() {
+            return Ok(segment.clone());
+        }
+        let Some((entry, previous)) = &slot.expected else {
+            let place = Place { file: Segment::name(slot.base), offset: 0, position: slot.base };
+            return Err(Damage { place, fault: "the segment is not open".to_owned() }.into());
+        };
+        let opened = open_segment(&*self.disk, &self.dir, &self.store, entry, *previous, Access::Read)?;
+        let (segment, bytes) = opened.map_err(|damage| Error::from(*damage))?;
+        segment.complete_with(bytes);
+        // Another reader may have been faster: then both have mapped the same bytes.
+        Ok(slot.segment.get_or_init(|| Arc::new(segment)).clone())
+    }
+
+    /// The number of segments and the size of their files in bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        let slots = self.slots.read();
+        (slots.len() as u64, slots.iter().map(|slot| slot.bytes).sum())
+    }
+}
+
+/// Checks that a segment's file is there, in its full length.
+pub(super) fn glance(disk: &dyn Disk, dir: &Path, entry: &Entry) -> Result<Result<(), Box<Damage>>> {
+    let name = Segment::name(entry.base);
+    let found = disk.file_len(&dir.join(&name)).map_err(|error| Error::io("look at", &name, error))?;
+    let fault = match found {
+        None => "the segment is missing".to_owned(),
+        Some(found) if found != entry.bytes => {
+            format!("the file has {found} bytes; {} belong here", entry.bytes)
+        }
+        Some(_) => return Ok(Ok(())),
+    };
+    let place = Place { file: name, offset: 0, position: entry.base };
+    Ok(Err(Box::new(Damage { place, fault })))
+}
+
+/// Opens a segment, and checks that it is the one that the manifest means.
+pub(super) fn open_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    store: &[u8; 16],
+    entry: &Entry,
+    previous: Previous,
+    access: Access,
+) -> Result<Result<(Segment, Bytes), Box<Damage>>> {
+    if let Err(damage) = glance(disk, dir, entry)? {
+        return Ok(Err(damage));
+    }
+    let name = Segment::name(entry.base);
+    let io = |error| Error::io("open", dir.join(&name), error);
+    // Only the segment that may be appended to is opened for writing: ended ones may well be read-only.
+    let access = if entry.end.is_none() { access } else { Access::Read };
+    let file = disk.open(&dir.join(&name), access).map_err(io)?;
+    if access == Access::ReadWrite {
+        // After a failed sync the page cache may hold what the disk does not.
+        file.sync().map_err(io)?;
+        file.forget_cache().map_err(io)?;
+    }
+    let bytes = file.map().map_err(io)?;
+    let fault = |fault: String| {
+        let place = Place { file: name.clone(), offset: 0, position: entry.base };
+        Ok(Err(Box::new(Damage { place, fault })))
+    };
+    let header = match SegmentHeader::decode(bytes.get(..HEADER_PAGE as usize).unwrap_or(&bytes)) {
+        Ok(header) => header,
+        Err(text) => return fault(text),
+    };
+    let expected = SegmentHeader { store: *store, base: entry.base, bytes: entry.bytes, previous, ..header };
+    if header != expected {
+        return fault(format!("the header is {header:?}; {expected:?} belongs here"));
+    }
+    Ok(Ok((Segment::new(header, file), bytes)))
+}
