@@ -334,6 +334,7 @@ fn an_export_imported_into_an_empty_store_gives_the_same_events() {
     let exported = std::fs::read(file).unwrap();
     assert_eq!(from.run(&["export"], "").stdout, exported);
     assert_eq!(from.run(&["read"], "").stdout, exported);
+    assert_eq!(from.run(&["export", "/dev/stdout"], "").stdout, exported);
 
     assert_eq!(to.run(&["import", file], "").code, Some(0));
     let events = |factlog: &Factlog| -> Vec<factlog::RecordedEvent> {
@@ -404,6 +405,7 @@ fn an_import_stops_at_the_line_that_does_not_follow_or_is_bad_and_keeps_what_cam
         assert!(stderr.contains("line 5: "), "{stderr}");
     }
     assert_eq!(from.run(&["import", "/nonexistent/file"], "").code, Some(2));
+    assert_eq!(from.run(&["import", "/"], "").code, Some(2));
 }
 
 #[test]
