@@ -389,7 +389,10 @@ fn an_import_stops_at_the_line_that_does_not_follow_or_is_bad_and_keeps_what_cam
     assert!(matches!(import(&[zero]), (3, 0, _)));
 
     let replace = |from: &str, to: &str| lines[4].replace(from, to);
+    let huge = format!("\"data\":\"{}\"", "x".repeat(limits::EVENT_BYTES));
     let bad_lines = [
+        replace("\"data\":1", &huge),
+        replace("\"version\":2", "\"version\":\"2\""),
         "nonsense\n".to_owned(),
         replace("\"id\":\"", "\"id\":\"x"),
         replace("\"timestamp\":\"", "\"timestamp\":\"x"),
