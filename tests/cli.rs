@@ -268,6 +268,19 @@ fn a_reader_that_goes_away_ends_the_command_well() {
 }
 
 #[test]
+fn appending_ends_well_when_nobody_reads_the_acknowledgements() {
+    let factlog = Factlog::new();
+    let mut child = factlog.spawn(&["append", "s", "--each"]);
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    // Until the command has noticed and gone.
+    while stdin.write_all(event(1).as_bytes()).is_ok() {}
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(factlog.lines(&["read"], "").len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let factlog = Factlog::new();
     factlog.lines(&["append", "s"], event(1));
@@ -334,8 +347,10 @@ fn an_export_imported_into_an_empty_store_gives_the_same_events() {
     let exported = std::fs::read(file).unwrap();
     assert_eq!(from.run(&["export"], "").stdout, exported);
     assert_eq!(from.run(&["read"], "").stdout, exported);
+    assert_eq!(from.run(&["export", "/dev/stdout"], "").stdout, exported);
 
-    assert_eq!(to.run(&["import", file], "").code, Some(0));
+    let imported = to.run(&["import", file], "");
+    assert_eq!((imported.code, imported.stderr.as_str()), (Some(0), "imported 40 events\n"));
     let events = |factlog: &Factlog| -> Vec<factlog::RecordedEvent> {
         let store = factlog::Store::open(factlog.store()).unwrap();
         store.read_all(factlog::ReadAll::after(factlog::Position::START)).map(Result::unwrap).collect()
@@ -388,7 +403,10 @@ fn an_import_stops_at_the_line_that_does_not_follow_or_is_bad_and_keeps_what_cam
     assert!(matches!(import(&[zero]), (3, 0, _)));
 
     let replace = |from: &str, to: &str| lines[4].replace(from, to);
+    let huge = format!("\"data\":\"{}\"", "x".repeat(limits::EVENT_BYTES));
     let bad_lines = [
+        replace("\"data\":1", &huge),
+        replace("\"version\":2", "\"version\":\"2\""),
         "nonsense\n".to_owned(),
         replace("\"id\":\"", "\"id\":\"x"),
         replace("\"timestamp\":\"", "\"timestamp\":\"x"),
@@ -404,6 +422,7 @@ fn an_import_stops_at_the_line_that_does_not_follow_or_is_bad_and_keeps_what_cam
         assert!(stderr.contains("line 5: "), "{stderr}");
     }
     assert_eq!(from.run(&["import", "/nonexistent/file"], "").code, Some(2));
+    assert_eq!(from.run(&["import", "/"], "").code, Some(2));
 }
 
 #[test]

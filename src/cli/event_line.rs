@@ -167,7 +167,80 @@ fn decode(field: &str, base64: &str) -> Result<Vec<u8>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use factlog::{Position, Recorded};
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Anything at all, and pieces of JSON that are more often right than that.
+    fn stored_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            "{", "}", "[", "]", "\"a\"", ":", ",", "1.0", "-0", "1e9", "null", "true", " ", "\n", "\r", "\t",
+            "\"\\n\"", "\"é\"",
+        ]);
+        let whole = prop::sample::select(vec![
+            "{}",
+            "[1,\n2]",
+            "null",
+            " 1",
+            "\"x\"\r\n",
+            "{\"a\" : 1.50}",
+            "nul",
+            "\u{feff}1",
+        ]);
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..20),
+            prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes()),
+            whole.prop_map(|text| text.as_bytes().to_vec()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn printing_an_event_and_reading_the_line_gives_the_same_event(
+            (stream, event_type) in ("[^\\pC$]\\PC{0,20}", "\\PC{1,20}"),
+            (payload, metadata) in (stored_bytes(), stored_bytes()),
+            (version, position, id) in (1u64.., 1u64.., any::<u128>()),
+            micros in -377_705_023_201_000_000i64..=253_402_207_200_000_000,
+        ) {
+            let (stream, event_type) = (StreamName::new(stream).unwrap(), EventType::new(event_type).unwrap());
+            let recorded = Recorded {
+                position: Position::new(position),
+                version: Version::new(version),
+                id: Uuid::from_u128(id).into(),
+                timestamp: Timestamp::from_micros(micros),
+            };
+            let sink = Sink::default();
+            let mut out = Output::to(sink.clone());
+            print(&RecordedEvent::new(recorded, &stream, &event_type, &metadata, &payload), &mut out).unwrap();
+            out.flush().unwrap();
+            let line = sink.0.lock().unwrap().clone();
+            prop_assert_eq!(line.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count(), 1);
+            let read = parse_printed(&line).unwrap();
+            prop_assert_eq!((read.stream, read.version), (stream, recorded.version));
+            let event = NewEvent::new(event_type, payload).with_metadata(metadata).with_id(recorded.id);
+            prop_assert_eq!(read.event, event.with_timestamp(recorded.timestamp));
+        }
+    }
 
     #[test]
     fn json_is_shown_as_it_came_and_base64_stands_beside_it_where_that_cannot_be() {

@@ -40,6 +40,6 @@ impl Export {
         let mut lines = Output::to(file.clone());
         write(&mut lines).and_then(|()| lines.flush()).map_err(|failure| failure.at(path.display()))?;
         // Whoever deletes the store because its export is done must find the export after a power cut.
-        file.sync_all().map_err(|error| Failure::Failed(format!("cannot sync {}: {error}", path.display())))
+        files::sync(&file, &path)
     }
 }

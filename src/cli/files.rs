@@ -37,6 +37,9 @@ pub fn input(file: Option<&Path>) -> Result<Input, Failure> {
     let cannot = |error: io::Error| Failure::BadInput(format!("cannot open {}: {error}", path.display()));
     let opened = File::open(path).map_err(cannot)?;
     let metadata = opened.metadata().map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(cannot(io::ErrorKind::IsADirectory.into()));
+    }
     let length = metadata.is_file().then_some(metadata.len());
     Ok(Input { reader: Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)), length })
 }
@@ -46,4 +49,10 @@ pub fn create(path: &Path) -> Result<Arc<File>, Failure> {
     File::create(path)
         .map(Arc::new)
         .map_err(|error| Failure::BadInput(format!("cannot create {}: {error}", path.display())))
+}
+
+/// Waits until a file is on the disk; what is no regular file, such as a pipe, has no place there.
+pub fn sync(file: &File, path: &Path) -> Result<(), Failure> {
+    let synced = file.metadata().and_then(|metadata| if metadata.is_file() { file.sync_all() } else { Ok(()) });
+    synced.map_err(|error| Failure::Failed(format!("cannot sync {}: {error}", path.display())))
 }

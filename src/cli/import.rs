@@ -86,6 +86,8 @@ impl Importing<'_> {
     fn take(&mut self, lines: &mut Lines<impl BufRead>, progress: &Progress) -> Result<(), Failure> {
         while let Some((number, line)) = lines.next()? {
             let imported = event_line::parse_printed(line).map_err(|failure| failure.at(number))?;
+            // Here, where the line is known, and not when its batch is refused as a whole.
+            imported.event.check(&imported.stream).map_err(|error| Failure::from(error).at(number))?;
             self.push(imported, number)?;
             progress.set(lines.bytes_read());
         }

@@ -24,12 +24,22 @@ use super::{
 /// The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
 const INTERRUPTED: i32 = 130;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; also when the reader of the output went away
+  1    failed, not found, or refused by a rule of the domain
+  2    bad input or usage
+  3    wrong expected version
+  4    damaged store
+  5    store in use
+  130  interrupted by Ctrl-C";
+
 /// An append-only event store.
 #[derive(Debug, Parser)]
-#[command(name = "factlog", version, about, arg_required_else_help = true)]
+#[command(name = "factlog", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Arguments {
     /// The store's directory
-    #[arg(long, value_name = "DIR", global = true, default_value = "factlog-data")]
+    #[arg(long, value_name = "DIR", global = true, default_value = "./factlog-data")]
     store: PathBuf,
 
     #[command(subcommand)]

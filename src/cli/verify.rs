@@ -29,6 +29,7 @@ struct Summary {
     segments: u64,
     events: u64,
     bytes: u64,
+    torn_bytes: u64,
     faults: usize,
 }
 
@@ -56,6 +57,7 @@ impl Verify {
                 segments: verified.segments,
                 events: verified.events,
                 bytes: verified.bytes,
+                torn_bytes: verified.torn_bytes,
                 faults: 0,
             }),
             _ => Err(Failure::Damaged(format!("damaged store: {} found", count(faults.len() as u64, "fault")))),

@@ -77,7 +77,23 @@ impl NewEvent {
             .fold(0, usize::saturating_add)
     }
 
-    /// Checks the limits that concern an append as a whole.
+    /// Checks the rules for one event, as an append to `stream` does with each of its events.
+    ///
+    /// # Errors
+    ///
+    /// When the event is larger than [`limits::EVENT_BYTES`], or its time is out of the range that has a text form.
+    pub fn check(&self, stream: &StreamName) -> Result<(), InvalidInput> {
+        let found = self.size_in(stream);
+        if found > limits::EVENT_BYTES {
+            return Err(InvalidInput::TooLarge { what: "event", unit: "bytes", found, limit: limits::EVENT_BYTES });
+        }
+        match self.timestamp {
+            Some(time) if !time.has_text_form() => Err(InvalidInput::Time { text: time.to_string() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the rules for an append as a whole and for each of its events.
     pub(crate) fn check_append(stream: &StreamName, events: &[NewEvent]) -> Result<(), InvalidInput> {
         let too_large = |what, unit, found, limit| Err(InvalidInput::TooLarge { what, unit, found, limit });
         if events.is_empty() {
@@ -88,11 +104,8 @@ impl NewEvent {
         }
         let mut total = 0usize;
         for event in events {
-            let size = event.size_in(stream);
-            if size > limits::EVENT_BYTES {
-                return too_large("event", "bytes", size, limits::EVENT_BYTES);
-            }
-            total = total.saturating_add(size);
+            event.check(stream)?;
+            total = total.saturating_add(event.size_in(stream));
         }
         if total > limits::APPEND_BYTES {
             return too_large("append", "bytes", total, limits::APPEND_BYTES);
@@ -111,6 +124,21 @@ fn to_json(what: &'static str, value: &impl Serialize) -> Result<Bytes, InvalidI
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_could_not_be_read_back_from_its_text_is_refused() {
+        let stream = StreamName::new("s").unwrap();
+        let at = |micros| {
+            let event = NewEvent::new(EventType::new("T").unwrap(), "");
+            event.with_timestamp(Timestamp::from_micros(micros)).check(&stream)
+        };
+        assert!(matches!(at(i64::MAX), Err(InvalidInput::Time { .. })));
+        assert!(matches!(at(i64::MIN), Err(InvalidInput::Time { .. })));
+        for micros in [-377_705_023_201_000_000, 253_402_207_200_000_000] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!((at(micros), time.to_string().parse()), (Ok(()), Ok(time)));
+        }
+    }
 
     #[test]
     fn an_append_beyond_a_limit_is_refused_before_it_reaches_a_store() {

@@ -19,6 +19,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether it lies in the years that RFC 3339 texts are read and written for, -9999 to 9999.
+    pub(crate) fn has_text_form(self) -> bool {
+        jiff::Timestamp::from_microsecond(self.0).is_ok()
+    }
+
     /// The present moment by the system's clock.
     pub fn now() -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_microsecond())

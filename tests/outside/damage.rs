@@ -58,6 +58,15 @@ fn expect_damage(what: &str, factlog: &Factlog, place: &Place, damage: impl Fn()
     assert_eq!(faults[0]["segment"], json!(place.segment), "{what}");
     assert!(place.offset.is_none_or(|offset| faults[0]["offset"] == json!(offset)), "{what}: {faults:?}");
     assert!(place.position.is_none_or(|position| faults[0]["position"] == json!(position)), "{what}: {faults:?}");
+    let Value::String(fault) = &faults[0]["fault"] else { panic!("{what}: {faults:?}") };
+    let line = format!(
+        r#"{{"segment":"{}","offset":{},"position":{},"fault":{}}}"#,
+        place.segment,
+        faults[0]["offset"],
+        faults[0]["position"],
+        json!(fault)
+    );
+    assert_eq!(run.lines()[0], line, "{what}");
     assert!(damaged == format::contents(&store), "{what}: verify changed files");
     format::restore(&store, &whole);
 }

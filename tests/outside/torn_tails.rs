@@ -55,7 +55,9 @@ fn a_tail_torn_at_any_byte_is_dropped_and_appends_go_on() {
         format::restore(&factlog.store(), &before);
         fs::write(&segment.path, torn).unwrap();
 
-        assert_eq!(factlog.lines(&["read"], ""), expected[..kept as usize], "torn from {from}");
+        let opened = factlog.run(&["read"], "");
+        assert_eq!(opened.lines(), expected[..kept as usize], "torn from {from}");
+        assert_eq!(opened.stderr.contains("dropped "), !whole && from > record.offset, "torn from {from}");
         let next = kept + 1;
         let appended = factlog.json(&["append", "s", "--expect", &kept.to_string()], event("\"more\""));
         assert_eq!(appended, [json!({"stream": "s", "version": next, "position": next})], "torn from {from}");
