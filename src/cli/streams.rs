@@ -23,7 +23,8 @@ struct Line<'a> {
 
 impl Streams {
     pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
-        for (stream, version) in open::for_reading(store)?.streams() {
+        for listed in open::for_reading(store)?.streams() {
+            let (stream, version) = listed?;
             if stream.as_str().starts_with(&self.prefix) {
                 out.line(&Line { stream: stream.as_str(), version: version.get() })?;
             }
