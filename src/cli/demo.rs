@@ -34,6 +34,9 @@ const ORDERS: u64 = 3_000;
 const USERS: u64 = 100;
 const JOBS: usize = 16;
 
+/// The order whose history is shown: one that is delivered.
+const SHOWN: &str = "13";
+
 /// No order is begun after this time, so that a slow disk gives a smaller demonstration and not a longer one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,7 +79,7 @@ impl Demo {
         out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
-        let history = ReadStream::new(&Order::stream("7")?);
+        let history = ReadStream::new(&Order::stream(SHOWN)?);
         read::each_of_stream(&store, history, &mut |event| event_line::print(event, out).map(|()| true))?;
         out.flush()?;
         store.close()?;
@@ -91,7 +94,7 @@ fn say_what_next(place: &Path) {
     say(format_args!(
         "\nThe files are in {place}; delete them when you have seen enough. Until then, try:\n\
          \x20 {command} --store {place} orders list --status SHIPPED --limit 3\n\
-         \x20 {command} --store {place} orders cancel 7 --reason 'found it cheaper'\n\
+         \x20 {command} --store {place} orders cancel {SHOWN} --reason 'found it cheaper'   # refused: it is delivered\n\
          \x20 {command} --store {place} read --limit 5\n\
          \x20 {command} --store {place} verify"
     ));
@@ -173,4 +176,26 @@ fn item(seed: u64) -> Result<NewItem, ModelError> {
     let quantity = 1 + (seed / 40 % 3) as i64;
     let (product_id, product_name) = (format!("product-{product}"), format!("Product {product}"));
     Ok(NewItem { product_id, product_name, quantity, unit_price })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_life_is_one_that_the_rules_allow_and_all_statuses_are_reached() {
+        let mut reached = Vec::new();
+        for number in 1..=ORDERS {
+            let mut order = Order::default();
+            for command in life(number).unwrap() {
+                let event = order.decide(&command).unwrap();
+                order.apply(&event);
+            }
+            if number.to_string() == SHOWN {
+                assert_eq!(order.status(), OrderStatus::Delivered);
+            }
+            reached.push(order.status());
+        }
+        assert!(OrderStatus::ALL.iter().all(|status| reached.contains(status)));
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     EventStore, ReadStream, RecordedEvent, block_on,
     model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
@@ -145,9 +145,10 @@ impl Time {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["user", "status"]).required(true).multiple(true))]
 struct List {
     /// Only this user's orders
-    #[arg(long, required_unless_present = "status")]
+    #[arg(long)]
     user: Option<String>,
 
     /// Only orders of this status: PENDING, CONFIRMED, PAID, SHIPPED, DELIVERED or CANCELLED
