@@ -397,7 +397,7 @@ fn many_that_catch_up_one_file_at_once_build_what_one_builds() {
         let directory = TempDir::new().unwrap();
         let (shared, alone) = (directory.path().join("shared"), directory.path().join("alone"));
         thread::scope(|scope| {
-            for _ in 0..6 {
+            for _ in 0..8 {
                 scope.spawn(|| caught_up(&store, &shared));
             }
         });

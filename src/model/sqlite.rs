@@ -36,6 +36,9 @@ const APPLICATION_ID: i32 = 0x666c_6f67;
 /// How long a transaction waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often a new file is switched to its mode of journal at most, while others do the same.
+const WAL_ATTEMPTS: usize = 1000;
+
 /// A projection's place in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -70,9 +73,8 @@ impl SqliteViews {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let mut views = SqliteViews { path, connection };
         views.check_is_ours()?;
-        // Readers see the last committed state while a writer works. A power cut may take back the newest transactions,
-        // each with its checkpoint, which are then made again.
-        views.connection.pragma_update(None, "journal_mode", "wal")?;
+        views.switch_to_wal()?;
+        // A power cut may take back the newest transactions, each with its checkpoint, which are then made again.
         views.connection.pragma_update(None, "synchronous", "normal")?;
         let transaction = views.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -172,18 +174,39 @@ impl SqliteViews {
     }
 
     fn check_is_ours(&self) -> Result<(), ModelError> {
-        let read = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let application = match read("PRAGMA application_id") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-                return Err(self.foreign("is no SQLite database".to_owned()));
-            }
-            application => application?,
+        // Both are read from one state of the file: another process may be setting it up.
+        let read = || -> rusqlite::Result<(i64, i64)> {
+            let transaction = self.connection.unchecked_transaction()?;
+            let read = |sql: &str| transaction.query_row(sql, [], |row| row.get(0));
+            Ok((read("SELECT count(*) FROM sqlite_schema")?, read("PRAGMA application_id")?))
         };
-        if application == i64::from(APPLICATION_ID) || read("SELECT count(*) FROM sqlite_schema")? == 0 {
-            return Ok(());
+        match read() {
+            Ok((0, _)) => Ok(()),
+            Ok((_, application)) if application == i64::from(APPLICATION_ID) => Ok(()),
+            Ok((_, application)) => Err(self.foreign(format!(
+                "belongs to another program: its application id is {application}, not {APPLICATION_ID}"
+            ))),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+                Err(self.foreign("is no SQLite database".to_owned()))
+            }
+            Err(error) => Err(error.into()),
         }
-        Err(self
-            .foreign(format!("belongs to another program: its application id is {application}, not {APPLICATION_ID}")))
+    }
+
+    /// Lets readers see the last committed state while a writer works.
+    fn switch_to_wal(&mut self) -> Result<(), ModelError> {
+        let mut attempts = 1;
+        loop {
+            match self.connection.pragma_update(None, "journal_mode", "wal") {
+                // SQLite does not wait here for others that switch a new file at the same moment; for its turn to
+                // write it does.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && attempts < WAL_ATTEMPTS => {
+                    attempts += 1;
+                    self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?.commit()?;
+                }
+                switched => return Ok(switched?),
+            }
+        }
     }
 
     async fn check_belongs_to(&self, store: &dyn EventStore, known: Checkpoint) -> Result<(), ModelError> {
