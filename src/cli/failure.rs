@@ -96,3 +96,17 @@ impl From<factlog::InvalidInput> for Failure {
         Failure::BadInput(error.to_string())
     }
 }
+
+impl From<factlog::model::ModelError> for Failure {
+    fn from(error: factlog::model::ModelError) -> Self {
+        use factlog::model::ModelError;
+
+        let message = error.to_string();
+        match error {
+            ModelError::Concurrency(_) => Failure::WrongVersion(message),
+            ModelError::Store(error) => error.into(),
+            ModelError::ForeignViews { .. } => Failure::BadInput(message),
+            _ => Failure::Failed(message),
+        }
+    }
+}

@@ -11,13 +11,17 @@
 //! `files`, `lines`, `open`, `output` and `progress`.
 
 mod append;
+mod demo;
 mod event_line;
 mod export;
 mod failure;
 mod files;
 mod import;
 mod lines;
+mod olist;
 mod open;
+mod orders;
+mod orders_import;
 mod output;
 mod progress;
 mod read;

@@ -11,9 +11,11 @@ use clap::{Parser, Subcommand};
 
 use super::{
     append::Append,
+    demo::Demo,
     export::Export,
     failure::Failure,
     import::Import,
+    orders::Orders,
     output::{Output, say},
     read::Read,
     stats::Stats,
@@ -55,6 +57,8 @@ enum Command {
     Verify(Verify),
     Import(Import),
     Export(Export),
+    Orders(Orders),
+    Demo(Demo),
 }
 
 impl Command {
@@ -67,6 +71,8 @@ impl Command {
             Command::Verify(command) => command.run(store, out),
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
+            Command::Orders(command) => command.run(store, out),
+            Command::Demo(command) => command.run(out),
         }
     }
 }

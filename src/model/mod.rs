@@ -1,1 +1,27 @@
-//! Event sourcing for applications.
+//! Event sourcing for applications, over any [`crate::EventStore`].
+//!
+//! An [`Aggregate`] is a state folded from typed events ([`DomainEvent`]). A [`Repository`] loads it from its stream and
+//! appends what was decided, on the condition that nobody else has written in between. A [`Projection`] folds the whole
+//! log into something that answers questions; `SqliteViews` keeps such answers in an SQLite file.
+//!
+//! Invariants:
+//!
+//! - the stream of an aggregate is `<category>-<id>`, and everything that its state depends on is in its events;
+//! - a decision is stored only if the stream is still at the version that it was made on;
+//! - a projection's checkpoint is stored together with what it wrote, or neither is.
+
+mod aggregate;
+mod business_time;
+mod error;
+mod projection;
+mod repository;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use aggregate::{Aggregate, AggregateRoot, DomainEvent};
+pub use business_time::BusinessTime;
+pub use error::{ConcurrencyError, ModelError};
+pub use projection::Projection;
+pub use repository::Repository;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Checkpoint, SqliteViews};

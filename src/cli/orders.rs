@@ -1,0 +1,294 @@
+//! `factlog orders`: the sample domain from the command line.
+//!
+//! What changes an order goes through [`OrderCommandHandler`]; what is asked goes through the read model, which is
+//! caught up first.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{ArgGroup, Args, Subcommand};
+use factlog::{
+    EventStore, ReadStream, RecordedEvent, block_on,
+    model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
+    orders::{
+        NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
+        ShippingAddress,
+    },
+};
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+
+use super::{
+    append, event_line,
+    failure::Failure,
+    open,
+    orders_import::OrdersImport,
+    output::Output,
+    progress::{Progress, Unit},
+    read,
+};
+
+/// The read model's file in the store's directory.
+pub const VIEWS_FILE: &str = "views.sqlite";
+
+/// Place orders, see them through their lives, and ask for them: a sample domain on the store
+#[derive(Debug, Args)]
+pub struct Orders {
+    /// The read model's file [default: views.sqlite in the store's directory]
+    #[arg(long, value_name = "FILE", global = true)]
+    views: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: OrdersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum OrdersCommand {
+    /// Place an order
+    Create {
+        id: String,
+        /// Who orders
+        #[arg(long)]
+        user: String,
+        /// An item: {"productId", "productName", "quantity", "unitPrice"}; once for each
+        #[arg(long = "item", value_name = "JSON", value_parser = json::<NewItem>, num_args = 1..)]
+        items: Vec<NewItem>,
+        /// Where it goes: {"street", "city", "state", "zipCode", "country"}
+        #[arg(long, value_name = "JSON", value_parser = json::<ShippingAddress>)]
+        address: ShippingAddress,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Add an item to a pending order
+    AddItem {
+        id: String,
+        /// The item: {"productId", "productName", "quantity", "unitPrice"}
+        #[arg(long, value_name = "JSON", value_parser = json::<NewItem>)]
+        item: NewItem,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Remove every item of a product from a pending order
+    RemoveItem {
+        id: String,
+        /// The product's id
+        #[arg(long)]
+        product: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Confirm a pending order: its items are frozen
+    Confirm {
+        id: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Record the payment of a pending or confirmed order
+    Pay {
+        id: String,
+        /// The payment's id
+        #[arg(long)]
+        payment: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Hand a paid order to a carrier
+    Ship {
+        id: String,
+        /// The carrier's tracking number
+        #[arg(long)]
+        tracking: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Record that a shipped order has arrived
+    Deliver {
+        id: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Cancel an order that is not shipped yet
+    Cancel {
+        id: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Print an order as the read model has it
+    Show {
+        id: String,
+    },
+    /// Print the events of an order
+    History {
+        id: String,
+    },
+    /// Print a page of a user's orders, or of those of a status, newest first
+    List(List),
+    Import(OrdersImport),
+}
+
+#[derive(Debug, Args)]
+struct Time {
+    /// When it happened (RFC 3339) [default: now]
+    #[arg(long = "at", value_name = "TIME")]
+    at: Option<BusinessTime>,
+}
+
+impl Time {
+    fn get(self) -> BusinessTime {
+        self.at.unwrap_or_else(BusinessTime::now)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["user", "status"]).required(true).multiple(true))]
+struct List {
+    /// Only this user's orders
+    #[arg(long)]
+    user: Option<String>,
+
+    /// Only orders of this status: PENDING, CONFIRMED, PAID, SHIPPED, DELIVERED or CANCELLED
+    #[arg(long)]
+    status: Option<OrderStatus>,
+
+    /// Which page, from 1
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    page: i64,
+
+    /// Orders a page
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
+    limit: i64,
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl Orders {
+    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+        let views = self.views.unwrap_or_else(|| place.join(VIEWS_FILE));
+        match self.command {
+            OrdersCommand::Show { id } => show(&id, place, &views, out),
+            OrdersCommand::History { id } => history(&id, place, out),
+            OrdersCommand::List(list) => list.run(place, &views, out),
+            OrdersCommand::Import(import) => import.run(place, out),
+            command => command.change(place, out),
+        }
+    }
+}
+
+impl OrdersCommand {
+    /// The command of the domain; `None` for those that only ask.
+    fn into_domain(self) -> Option<OrderCommand> {
+        Some(match self {
+            OrdersCommand::Create { id: order_id, user: user_id, items, address: shipping_address, time } => {
+                OrderCommand::CreateOrder { order_id, user_id, items, shipping_address, at: time.get() }
+            }
+            OrdersCommand::AddItem { id: order_id, item, time } => {
+                OrderCommand::AddOrderItem { order_id, item, at: time.get() }
+            }
+            OrdersCommand::RemoveItem { id: order_id, product: product_id, time } => {
+                OrderCommand::RemoveOrderItem { order_id, product_id, at: time.get() }
+            }
+            OrdersCommand::Confirm { id: order_id, time } => OrderCommand::ConfirmOrder { order_id, at: time.get() },
+            OrdersCommand::Pay { id: order_id, payment: payment_id, time } => {
+                OrderCommand::CompletePayment { order_id, payment_id, at: time.get() }
+            }
+            OrdersCommand::Ship { id: order_id, tracking: tracking_number, time } => {
+                OrderCommand::StartShipping { order_id, tracking_number, at: time.get() }
+            }
+            OrdersCommand::Deliver { id: order_id, time } => {
+                OrderCommand::CompleteDelivery { order_id, at: time.get() }
+            }
+            OrdersCommand::Cancel { id: order_id, reason, time } => {
+                OrderCommand::CancelOrder { order_id, reason, at: time.get() }
+            }
+            OrdersCommand::Show { .. }
+            | OrdersCommand::History { .. }
+            | OrdersCommand::List(_)
+            | OrdersCommand::Import(_) => return None,
+        })
+    }
+
+    fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+        let Some(command) = self.into_domain() else {
+            return Ok(());
+        };
+        let stream = Order::stream(command.order_id())?;
+        let store = open::for_writing(place)?;
+        let handler = OrderCommandHandler::new(Arc::new(store.clone()));
+        let appended = block_on(handler.handle(&command))?;
+        append::acknowledge(&stream, &appended, out)?;
+        Ok(store.close()?)
+    }
+}
+
+impl List {
+    fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+        let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
+        let store = open::for_reading(place)?;
+        let views = caught_up(&store, views)?;
+        let queries = OrderQueryHandler::new(views.connection());
+        let found = match (&self.user, self.status) {
+            (Some(user), status) => queries.user_orders(user, status, page)?,
+            (None, Some(status)) => queries.orders_by_status(status, page)?,
+            (None, None) => return Err(Failure::BadInput("give a user, a status, or both".to_owned())),
+        };
+        out.line(&found)
+    }
+}
+
+fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+    let store = open::for_reading(place)?;
+    let views = caught_up(&store, views)?;
+    match OrderQueryHandler::new(views.connection()).order(id)? {
+        Some(order) => out.line(&order),
+        None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
+    }
+}
+
+fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    let stream = Order::stream(id)?;
+    let store = open::for_reading(place)?;
+    let mut found = false;
+    read::each_of_stream(&store, ReadStream::new(&stream), &mut |event| {
+        found = true;
+        event_line::print(event, out)?;
+        Ok(true)
+    })?;
+    if found { Ok(()) } else { Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()) }
+}
+
+/// The read model of the orders, with everything in it that the store has.
+pub fn caught_up(store: &dyn EventStore, views: &Path) -> Result<SqliteViews, Failure> {
+    let mut views = SqliteViews::open(views)?;
+    let done = views.checkpoint(OrderProjection.name())?.position.get();
+    let total = block_on(store.last_position())?.get().saturating_sub(done);
+    let watched = Watched { progress: Progress::new(Unit::Things("events"), Some(total)) };
+    block_on(views.catch_up(store, &watched))?;
+    Ok(views)
+}
+
+/// The projection of orders, with a progress bar.
+struct Watched {
+    progress: Progress,
+}
+
+impl Projection<Connection> for Watched {
+    fn name(&self) -> &'static str {
+        OrderProjection.name()
+    }
+
+    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
+        OrderProjection.set_up(context)
+    }
+
+    fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
+        self.progress.add(1);
+        OrderProjection.handle(context, event)
+    }
+}

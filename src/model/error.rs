@@ -1,0 +1,157 @@
+//! Why a command, a query or a projection failed.
+
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::{
+    error::{Action, Error},
+    event::{EventType, InvalidInput, RecordedEvent, StreamName},
+    version::{ExpectedVersion, Position, Version},
+};
+
+/// A stream was not at the version that a decision was made on: somebody else was faster. Nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("Expected version {expected}, but current version is {actual}")]
+pub struct ConcurrencyError {
+    /// The stream.
+    pub stream: StreamName,
+    /// What the decision was made on.
+    pub expected: ExpectedVersion,
+    /// The version that the stream is at.
+    pub actual: Version,
+}
+
+/// Why a command, a query or a projection failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Somebody else has written to the stream since it was loaded. Nothing was stored.
+    #[error(transparent)]
+    Concurrency(#[from] ConcurrencyError),
+
+    /// There is no aggregate with this id: its stream has no events.
+    #[error("Aggregate not found: {id}")]
+    AggregateNotFound {
+        /// The aggregate's id.
+        id: String,
+    },
+
+    /// A rule of the domain forbids the command. Nothing was stored. The message is the domain's own.
+    #[error("{0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// An event that its reader cannot make sense of.
+    #[error("cannot read event {version} of stream `{stream}` (position {position}, type `{event_type}`): {reason}")]
+    UnreadableEvent {
+        /// The event's stream.
+        stream: StreamName,
+        /// Its version.
+        version: Version,
+        /// Its position.
+        position: Position,
+        /// Its type.
+        event_type: EventType,
+        /// What the reader made of it.
+        reason: String,
+    },
+
+    /// The store failed or refused.
+    #[error(transparent)]
+    Store(Error),
+
+    /// The SQLite database of a read model failed.
+    #[cfg(feature = "sqlite")]
+    #[error("read model: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+
+    /// A views file that holds something else than what was projected from this store.
+    #[cfg(feature = "sqlite")]
+    #[error("{path}: {reason}", path = path.display())]
+    ForeignViews {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead, and what to do about it.
+        reason: String,
+    },
+}
+
+impl ModelError {
+    /// A refusal by a rule of the domain.
+    pub fn refused(reason: impl std::error::Error + Send + Sync + 'static) -> ModelError {
+        ModelError::Refused(Box::new(reason))
+    }
+
+    /// The error for an event that its reader cannot make sense of.
+    pub fn unreadable(event: &RecordedEvent, reason: impl Into<String>) -> ModelError {
+        ModelError::UnreadableEvent {
+            stream: event.stream(),
+            version: event.version(),
+            position: event.position(),
+            event_type: event.event_type(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Whether the same command may succeed when it is tried again as it is, after loading the aggregate anew.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            ModelError::Concurrency(_) => true,
+            ModelError::Store(error) => matches!(error.action(), Action::Retry | Action::DecideAgain),
+            #[cfg(feature = "sqlite")]
+            ModelError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            ),
+            _ => false,
+        }
+    }
+}
+
+impl From<Error> for ModelError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::WrongExpectedVersion { stream, expected, actual } => {
+                ConcurrencyError { stream, expected, actual }.into()
+            }
+            error => ModelError::Store(error),
+        }
+    }
+}
+
+impl From<InvalidInput> for ModelError {
+    fn from(invalid: InvalidInput) -> Self {
+        ModelError::Store(invalid.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conflict() -> ModelError {
+        let stream = StreamName::new("order-1").unwrap();
+        Error::WrongExpectedVersion { stream, expected: ExpectedVersion::NoStream, actual: Version::FIRST }.into()
+    }
+
+    #[test]
+    fn a_wrong_expected_version_becomes_a_concurrency_error_with_both_versions() {
+        assert!(matches!(conflict(), ModelError::Concurrency(_)));
+        assert_eq!(conflict().to_string(), "Expected version 0, but current version is 1");
+    }
+
+    #[test]
+    fn a_missing_aggregate_is_named() {
+        let error = ModelError::AggregateNotFound { id: "17".into() };
+        assert_eq!(error.to_string(), "Aggregate not found: 17");
+    }
+
+    #[test]
+    fn a_conflict_may_be_tried_again_and_a_refusal_may_not() {
+        assert!(conflict().is_retryable());
+        assert!(!ModelError::AggregateNotFound { id: "17".into() }.is_retryable());
+        assert!(!ModelError::refused(std::fmt::Error).is_retryable());
+        assert!(!ModelError::from(InvalidInput::NoEvents).is_retryable());
+    }
+}

@@ -1,0 +1,28 @@
+//! Projections: folds of the whole log into something that answers questions.
+
+use super::error::ModelError;
+use crate::event::RecordedEvent;
+
+/// A fold of the log into a context `C`, such as the tables of a database.
+///
+/// It is handed every event of the store, in order, and takes what concerns it. What it writes must go through the
+/// context alone: whoever runs it stores its place in the log together with that, so that each event takes effect
+/// exactly once.
+pub trait Projection<C: ?Sized>: Sync {
+    /// The name under which its place in the log is kept. Two projections into one context have two names.
+    fn name(&self) -> &'static str;
+
+    /// Prepares an empty or already prepared context, for example its tables and indexes.
+    ///
+    /// # Errors
+    ///
+    /// When the context cannot be written.
+    fn set_up(&self, context: &C) -> Result<(), ModelError>;
+
+    /// Takes one event. An event that was taken before must change nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the event cannot be read, does not follow from those before it, or the context cannot be written.
+    fn handle(&self, context: &C, event: &RecordedEvent) -> Result<(), ModelError>;
+}
