@@ -254,13 +254,10 @@ fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Fa
 fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
     let stream = Order::stream(id)?;
     let store = open::for_reading(place)?;
-    let mut found = false;
     read::each_of_stream(&store, ReadStream::new(&stream), &mut |event| {
-        found = true;
         event_line::print(event, out)?;
         Ok(true)
-    })?;
-    if found { Ok(()) } else { Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()) }
+    })
 }
 
 /// The read model of the orders, with everything in it that the store has.
