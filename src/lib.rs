@@ -1,4 +1,5 @@
 //! An append-only event store to embed.
+pub mod codec;
 mod disk;
 pub mod error;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod orders;
 pub mod store;
 pub mod version;
 
+pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{Appended, BoxFuture, EventStore, MemoryStore, ReadAll, ReadStream, block_on};
