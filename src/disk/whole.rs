@@ -89,33 +89,5 @@ pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::OsDisk, *};
-
-    #[test]
-    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("file");
-        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Missing);
-        for content in [&b"first"[..], b"second", b""] {
-            replace_file(&OsDisk, &path, content).unwrap();
-            assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Whole(content.to_vec()));
-            assert_eq!(names(&OsDisk, dir.path()).unwrap(), ["file"]);
-        }
-        replace_file(&OsDisk, &path, &[0; 10]).unwrap();
-        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::TooLong(10));
-        assert_eq!(names(&OsDisk, &dir.path().join("none")).unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn a_replacement_that_fails_leaves_the_old_content_and_nothing_beside_it() {
-        let dir = tempfile::TempDir::new().unwrap();
-        // A directory has the name, so that the rename fails.
-        let taken = dir.path().join("taken");
-        std::fs::create_dir(&taken).unwrap();
-        std::fs::write(taken.join("old"), b"old").unwrap();
-        assert!(replace_file(&OsDisk, &taken, b"new").is_err());
-        assert_eq!(names(&OsDisk, dir.path()).unwrap(), ["taken"]);
-        assert_eq!(std::fs::read(taken.join("old")).unwrap(), b"old");
-    }
-}
+#[path = "whole_tests.rs"]
+mod tests;
