@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //!
-//! - a refused append ([`Error::WrongExpectedVersion`], [`Error::Invalid`], [`Error::NoSpace`]) stored nothing;
+//! - what was refused ([`Error::WrongExpectedVersion`], [`Error::Invalid`], [`Error::NoSpace`], [`Error::SnapshotAhead`],
+//!   [`Error::CursorAhead`]) stored nothing;
 //! - an append that ended with [`Error::OutcomeUnknown`] may or may not be there when the store is opened again;
 //! - damage names its place ([`Place`]) down to the byte.
 
@@ -53,6 +54,28 @@ pub enum Error {
         path: PathBuf,
         /// Who holds it.
         holder: Holder,
+    },
+
+    /// A snapshot of a version that its stream has not durably reached. Nothing was stored.
+    #[error("cannot save a snapshot of stream `{stream}` at version {version}: the stream is at version {actual}")]
+    SnapshotAhead {
+        /// The stream.
+        stream: StreamName,
+        /// The version of the snapshot.
+        version: Version,
+        /// The version that the stream is durably at.
+        actual: Version,
+    },
+
+    /// A cursor at a position that the log has not durably reached. Nothing was stored.
+    #[error("cannot save cursor `{cursor}` at position {position}: the last position is {last}")]
+    CursorAhead {
+        /// The cursor's name.
+        cursor: String,
+        /// The position that was to be saved.
+        position: Position,
+        /// The last durable position.
+        last: Position,
     },
 
     /// A directory that is no store, or none that this version can open; or a store that does not exist.
@@ -108,7 +131,9 @@ impl Error {
     pub fn action(&self) -> Action {
         match self {
             Error::WrongExpectedVersion { .. } => Action::DecideAgain,
-            Error::Invalid(_) | Error::NotAStore { .. } => Action::FixInput,
+            Error::Invalid(_) | Error::SnapshotAhead { .. } | Error::CursorAhead { .. } | Error::NotAStore { .. } => {
+                Action::FixInput
+            }
             Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,

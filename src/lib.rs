@@ -1,4 +1,5 @@
 //! An append-only event store to embed.
+pub mod codec;
 mod disk;
 pub mod error;
 pub mod event;
@@ -13,10 +14,14 @@ pub mod orders;
 pub mod store;
 pub mod version;
 
+pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
-pub use event_store::{Appended, BoxFuture, EventStore, MemoryStore, ReadAll, ReadStream, block_on};
-pub use store::{Options, Stats, Store, Verified, VerifyProgress, verify};
+pub use event_store::{
+    Appended, BoxFuture, CursorName, EventStore, LoadedSnapshot, LoadedState, MemoryStore, ReadAll, ReadStream,
+    SkipReason, SkippedSnapshot, Snapshot, block_on, load_state, save_state,
+};
+pub use store::{Cursor, Options, Stats, Store, Verified, VerifyProgress, verify};
 pub use version::{ExpectedVersion, Position, Version};
 
 /// The README's example compiles.

@@ -25,7 +25,18 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Size of a store's first segment file in bytes; each next one is twice as large, up to the full size.
 pub const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
 
+/// Largest state of a snapshot, in bytes.
+pub const SNAPSHOT_BYTES: usize = 64 << 20;
+
+/// Longest name of a cursor, in bytes.
+pub const CURSOR_NAME_BYTES: usize = 128;
+
+/// How many snapshots of a stream are kept, unless the options say otherwise: one more than is used, should the newest be damaged.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
 const _: () = assert!(STREAM_NAME_BYTES <= u16::MAX as usize);
 const _: () = assert!(EVENT_TYPE_BYTES <= u16::MAX as usize);
 const _: () = assert!(APPEND_EVENTS <= u16::MAX as usize);
 const _: () = assert!(APPEND_BYTES <= u32::MAX as usize && EVENT_BYTES <= APPEND_BYTES);
+const _: () = assert!(SNAPSHOT_BYTES <= u32::MAX as usize);
+const _: () = assert!(CURSOR_NAME_BYTES <= u16::MAX as usize);

@@ -41,6 +41,11 @@ impl Version {
     pub const fn next(self) -> Version {
         self.plus(1)
     }
+
+    /// The version before this one; [`Version::NONE`] has none and stays.
+    pub const fn previous(self) -> Version {
+        Version(self.0.saturating_sub(1))
+    }
 }
 
 impl fmt::Display for Version {

@@ -13,7 +13,7 @@ use std::{fmt, io, path::Path, sync::Arc};
 use bytes::Bytes;
 
 pub(crate) use os::OsDisk;
-pub(crate) use whole::{Content, read_file, replace_file};
+pub(crate) use whole::{Content, NEW, names, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};
 

@@ -17,7 +17,7 @@ use super::{Access, Disk};
 use crate::error::{Error, Result};
 
 /// What is put behind a file's name while its new content is being written.
-const NEW: &str = ".new";
+pub(crate) const NEW: &str = ".new";
 
 /// Puts `bytes` in place of a file, or makes it. Not twice at once for the same file.
 ///
@@ -76,33 +76,18 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Cont
     Ok(Content::Whole(bytes))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{super::OsDisk, *};
-
-    #[test]
-    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("file");
-        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Missing);
-        for content in [&b"first"[..], b"second", b""] {
-            replace_file(&OsDisk, &path, content).unwrap();
-            assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::Whole(content.to_vec()));
-            assert_eq!(OsDisk.list(dir.path()).unwrap(), ["file"]);
+/// The names in a directory, in order; none when there is no directory.
+pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
+    match disk.list(dir) {
+        Ok(mut names) => {
+            names.sort_unstable();
+            Ok(names)
         }
-        replace_file(&OsDisk, &path, &[0; 10]).unwrap();
-        assert_eq!(read_file(&OsDisk, &path, 9).unwrap(), Content::TooLong(10));
-    }
-
-    #[test]
-    fn a_replacement_that_fails_leaves_the_old_content_and_nothing_beside_it() {
-        let dir = tempfile::TempDir::new().unwrap();
-        // A directory has the name, so that the rename fails.
-        let taken = dir.path().join("taken");
-        std::fs::create_dir(&taken).unwrap();
-        std::fs::write(taken.join("old"), b"old").unwrap();
-        assert!(replace_file(&OsDisk, &taken, b"new").is_err());
-        assert_eq!(OsDisk.list(dir.path()).unwrap(), ["taken"]);
-        assert_eq!(std::fs::read(taken.join("old")).unwrap(), b"old");
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io("list", dir, error)),
     }
 }
+
+#[cfg(test)]
+#[path = "whole_tests.rs"]
+mod tests;

@@ -60,4 +60,23 @@ pub enum InvalidInput {
         /// The reason.
         reason: String,
     },
+    /// A snapshot at version 0: the state of a stream without events is no snapshot.
+    #[error("a snapshot needs at least one event")]
+    EmptySnapshot,
+    /// A state that its codec could not write.
+    #[error("cannot write the state of a snapshot: {reason}")]
+    State {
+        /// What the codec said.
+        reason: String,
+    },
+    /// A character that a cursor's name cannot have there.
+    #[error(
+        "the cursor name has {character:?} at byte {at}: only ASCII letters, digits, `-`, `_` and, not first, `.` are allowed"
+    )]
+    CursorName {
+        /// The character.
+        character: char,
+        /// The byte offset in the text.
+        at: usize,
+    },
 }

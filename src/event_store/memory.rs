@@ -1,13 +1,17 @@
 //! A store in memory, for tests of applications and as the plainest statement of the contract.
 
-use std::{collections::HashMap, future::ready};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::ready,
+};
 
 use parking_lot::RwLock;
 
-use super::{Appended, BoxFuture, EventStore, ReadAll, ReadStream};
+use super::{Appended, BoxFuture, EventStore, LoadedSnapshot, ReadAll, ReadStream, Snapshot};
 use crate::{
     error::{Error, Result},
     event::{NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
+    limits,
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -26,6 +30,8 @@ struct State {
     log: Vec<RecordedEvent>,
     /// Where in `log` the events of each stream are, in order of version.
     streams: HashMap<StreamName, Vec<usize>>,
+    /// The newest of each stream.
+    snapshots: HashMap<StreamName, BTreeMap<Version, Snapshot>>,
 }
 
 impl State {
@@ -47,7 +53,7 @@ impl MemoryStore {
         if !expected.accepts(actual) {
             return Err(Error::WrongExpectedVersion { stream: stream.clone(), expected, actual });
         }
-        let State { log, streams } = &mut *state;
+        let State { log, streams, .. } = &mut *state;
         let places = streams.entry(stream.clone()).or_default();
         let mut recorded = Recorded {
             position: Position::new(log.len() as u64),
@@ -65,6 +71,24 @@ impl MemoryStore {
             log.push(RecordedEvent::new(recorded, stream, &event.event_type, &event.metadata, &event.payload));
         }
         Ok(Appended { first_version: actual.next(), version: recorded.version, position: recorded.position })
+    }
+
+    fn save_snapshot_now(&self, snapshot: Snapshot) -> Result<()> {
+        snapshot.check()?;
+        let mut state = self.state.write();
+        snapshot.check_not_ahead(state.version(&snapshot.stream))?;
+        let kept = state.snapshots.entry(snapshot.stream.clone()).or_default();
+        kept.insert(snapshot.version, snapshot);
+        while kept.len() > limits::SNAPSHOTS_KEPT {
+            kept.pop_first();
+        }
+        Ok(())
+    }
+
+    fn load_snapshot_now(&self, stream: &StreamName, at_or_below: Version) -> LoadedSnapshot {
+        let state = self.state.read();
+        let newest = state.snapshots.get(stream).and_then(|kept| kept.range(..=at_or_below).next_back());
+        LoadedSnapshot { snapshot: newest.map(|(_, snapshot)| snapshot.clone()), skipped: Vec::new() }
     }
 
     fn read_stream_now(&self, read: &ReadStream) -> Vec<RecordedEvent> {
@@ -120,5 +144,17 @@ impl EventStore for MemoryStore {
 
     fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
         Box::pin(ready(Ok(Position::new(self.state.read().log.len() as u64))))
+    }
+
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(self.save_snapshot_now(snapshot)))
+    }
+
+    fn load_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        at_or_below: Version,
+    ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
+        Box::pin(ready(Ok(self.load_snapshot_now(stream, at_or_below))))
     }
 }

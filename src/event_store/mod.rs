@@ -10,14 +10,20 @@
 //! 2. Of two appends to a stream that expect the same version, at most one is accepted.
 //! 3. Versions of a stream are 1, 2, 3 and so on. Positions grow with every event, whatever its stream.
 //! 4. What a read gives out is durable, and a later read of the same place gives the same.
+//! 5. A snapshot is never ahead of its stream, and one that cannot be used is passed over and reported. A store may forget
+//!    snapshots, the oldest first.
 
 mod block_on;
+mod cursor;
 mod memory;
+mod snapshot;
 
 use std::{future::Future, pin::Pin};
 
 pub use block_on::block_on;
+pub use cursor::CursorName;
 pub use memory::MemoryStore;
+pub use snapshot::{LoadedSnapshot, LoadedState, SkipReason, SkippedSnapshot, Snapshot, load_state, save_state};
 
 use crate::{
     error::Result,
@@ -216,4 +222,24 @@ pub trait EventStore: Send + Sync {
     ///
     /// When the store cannot be reached.
     fn last_position(&self) -> BoxFuture<'_, Result<Position>>;
+
+    /// Keeps a snapshot, in place of one of the same stream and version. Ready when it is durable by the store's own
+    /// standard. [`save_state`] does this for a typed state.
+    ///
+    /// # Errors
+    ///
+    /// When the stream has not reached its version, when it is too large, or when it cannot be written.
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>>;
+
+    /// The newest usable snapshot of a stream at or below a version; [`Version::MAX`] for the newest of all. [`load_state`]
+    /// does this for a typed state.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached or its events cannot be read. A snapshot that cannot be used is no error: it is skipped.
+    fn load_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        at_or_below: Version,
+    ) -> BoxFuture<'a, Result<LoadedSnapshot>>;
 }

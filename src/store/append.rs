@@ -6,7 +6,7 @@ use super::{Store, recorded};
 use crate::{
     error::{Error, Result},
     event::{NewEvent, RecordedEvent, StreamName},
-    event_store::{Appended, BoxFuture, EventStore, ReadAll, ReadStream},
+    event_store::{Appended, BoxFuture, EventStore, LoadedSnapshot, ReadAll, ReadStream, Snapshot},
     index::Indexed,
     version::{ExpectedVersion, Position, Version},
 };
@@ -110,5 +110,17 @@ impl EventStore for Store {
 
     fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
         Box::pin(ready(Ok(Store::last_position(self))))
+    }
+
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { Store::save_snapshot(self, snapshot) })
+    }
+
+    fn load_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        at_or_below: Version,
+    ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
+        Box::pin(async move { Store::load_snapshot(self, stream, at_or_below) })
     }
 }

@@ -11,14 +11,23 @@
 //!   LOCK        held by the process that has the store open; its process id, for people
 //!   MANIFEST    which segments there are
 //!   log/        the events
+//!   snapshots/  states of streams; made with the first one
+//!   cursors/    how far subscribers have come; made with the first one
 //! ```
 
 mod append;
+mod beside;
+mod cursor;
+mod cursor_file;
 mod open;
 mod read;
 mod recorded;
+mod snapshot;
+mod snapshot_file;
+mod stripes;
 mod verify;
 
+pub use cursor::Cursor;
 pub use open::{Options, Stats, Store};
 pub use read::{AllEvents, StreamEvents, Streams};
 pub use verify::{Verified, VerifyProgress, verify};

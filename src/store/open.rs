@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::recorded;
+use super::{cursor::Cursors, recorded, snapshot::Snapshots};
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
@@ -31,6 +31,7 @@ pub struct Options {
     create: bool,
     segment_bytes: u64,
     first_segment_bytes: u64,
+    snapshots_kept: usize,
     report: Option<Report>,
 }
 
@@ -67,6 +68,7 @@ impl Options {
             create: true,
             segment_bytes: limits::SEGMENT_BYTES,
             first_segment_bytes: limits::FIRST_SEGMENT_BYTES,
+            snapshots_kept: limits::SNAPSHOTS_KEPT,
             report: None,
         }
     }
@@ -88,6 +90,13 @@ impl Options {
     /// full size.
     pub fn first_segment_bytes(mut self, bytes: u64) -> Options {
         self.first_segment_bytes = bytes;
+        self
+    }
+
+    /// How many snapshots of each stream to keep, those of the highest versions; at least one, and
+    /// [`limits::SNAPSHOTS_KEPT`] by default. Saving another removes what is beyond.
+    pub fn snapshots_kept(mut self, snapshots: usize) -> Options {
+        self.snapshots_kept = snapshots;
         self
     }
 
@@ -137,12 +146,14 @@ impl Options {
         let index_options = IndexOptions { store: manifest.store, part_bytes: PART_BYTES.min(segment_bytes) };
         let settled = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
         let index = Index::open(disk.clone(), dir, index_options, manifest.durable.max(settled))?;
+        let snapshots = Snapshots::new(disk.clone(), dir, manifest.store, self.snapshots_kept);
+        let cursors = Cursors::new(disk.clone(), dir, manifest.store);
         let known = index.last();
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
         let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
         let log = Log::open(disk.clone(), dir, manifest, options, known, &mut build)?;
-        Ok(Store { inner: Arc::new(Inner { disk, index, log, _lock: lock }) })
+        Ok(Store { inner: Arc::new(Inner { disk, index, log, snapshots, cursors, _lock: lock }) })
     }
 }
 
@@ -162,6 +173,8 @@ pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Index,
     pub(super) log: Log,
+    pub(super) snapshots: Snapshots,
+    pub(super) cursors: Cursors,
     /// Given back last.
     _lock: Box<dyn DiskLock>,
 }

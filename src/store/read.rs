@@ -35,6 +35,15 @@ impl Store {
         Streams { store: self, until: self.inner.log.durable(), firsts: None, ended: false }
     }
 
+    /// The event of a position; `None` when there is no durable one.
+    pub(super) fn event_of_position(&self, position: Position) -> Result<Option<RecordedEvent>> {
+        if position == Position::START || position > self.inner.log.durable() {
+            return Ok(None);
+        }
+        let offset = self.inner.index.offset(position)?.unwrap_or_default();
+        self.event_at(Found { position, offset }).map(Some)
+    }
+
     fn event_at(&self, found: Found) -> Result<RecordedEvent> {
         let (record, segment) = self.inner.log.record(found.position, found.offset)?;
         match recorded::decode(&record) {

@@ -1,10 +1,12 @@
-//! Verifying a store: every byte of every segment, and the events against each other.
+//! Verifying a store: every byte of every segment, the events against each other, and snapshots and cursors against the
+//! events.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use super::beside::Beside;
 use super::open::{check_directory, check_event, load_manifest, lock};
 use super::{Store, recorded};
 use crate::{
@@ -27,6 +29,10 @@ pub struct Verified {
     pub bytes: u64,
     /// Bytes of a torn tail behind the last event: remains of appends that were never acknowledged. No fault.
     pub torn_bytes: u64,
+    /// Files of snapshots.
+    pub snapshots: u64,
+    /// Files of cursors.
+    pub cursors: u64,
     /// Everything that is not as it was written. Empty: the store is whole.
     pub faults: Vec<Damage>,
 }
@@ -77,13 +83,18 @@ fn verify_files(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(VerifyProg
             verified.faults.push(*damage);
         }
     });
-    let mut check = Check { index, verified, total_bytes, progress };
+    let beside = Beside::read(disk, dir, manifest.store)?;
+    let mut check = Check { index, beside, verified, total_bytes, progress };
     let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, &mut check)?;
     check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
         check.verified.torn_bytes = bytes;
     }
-    Ok(check.verified)
+    let (mut verified, mut beside) = (check.verified, check.beside);
+    beside.finish(walked.next);
+    (verified.snapshots, verified.cursors) = (beside.snapshots, beside.cursors);
+    verified.faults.append(&mut beside.faults);
+    Ok(verified)
 }
 
 impl Store {
@@ -101,6 +112,7 @@ impl Store {
 /// Notes faults and goes on.
 struct Check<'a> {
     index: Index,
+    beside: Beside,
     verified: Verified,
     total_bytes: u64,
     progress: &'a mut dyn FnMut(VerifyProgress),
@@ -111,6 +123,7 @@ impl Visitor for Check<'_> {
         let decoded = recorded::decode(record)?;
         let event = decoded.event;
         self.verified.events += 1;
+        self.beside.compare(&event);
         let stream = self.index.stream(event.stream().as_str());
         let held =
             self.index.run_holds(stream, event.version(), event.position()).map_err(|error| error.to_string())?;

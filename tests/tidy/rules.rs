@@ -3,13 +3,14 @@
 use super::source::{Source, closing, line_of, paths};
 
 /// What every room above the ground floor may import.
-const GROUND: &[&str] = &["error", "event", "limits", "version"];
+const GROUND: &[&str] = &["codec", "error", "event", "limits", "version"];
 
 /// Each room, and the rooms that it may import. A room is a folder or a file at the top of `src`.
 pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // Plain values.
     ("limits", &[]),
     ("version", &[]),
+    ("codec", &[&["limits"]]),
     ("event", &[&["limits", "version"]]),
     ("error", &[&["event", "version"]]),
     // Bytes in bounds; the contract of a store.
