@@ -16,7 +16,7 @@ pub mod version;
 pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{Appended, BoxFuture, EventStore, MemoryStore, ReadAll, ReadStream, block_on};
-pub use store::{Options, Stats, Store, Verified, VerifyProgress, verify};
+pub use store::{Durability, Options, Pending, Stats, Store, Verified, VerifyProgress, verify};
 pub use version::{ExpectedVersion, Position, Version};
 
 /// The README's example compiles.

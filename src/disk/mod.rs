@@ -8,7 +8,7 @@
 mod os;
 mod whole;
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -49,6 +49,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
     /// The time.
     fn now(&self) -> Timestamp;
+
+    /// The time since some fixed moment, by a clock that is never set back.
+    fn monotonic(&self) -> Duration;
 
     /// Random bytes.
     fn random(&self) -> [u8; 16];

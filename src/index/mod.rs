@@ -43,19 +43,33 @@ struct Offsets {
 impl Index {
     /// Adds the event behind all others: at `offset` of the segment that begins with position `segment`.
     pub(crate) fn add(&mut self, stream: &StreamName, position: Position, segment: Position, offset: u64) {
+        self.extend(stream, position, segment, [offset]);
+    }
+
+    /// Adds events behind all others, the first of them at position `first`: at these offsets of the segment that begins
+    /// with position `segment`.
+    pub(crate) fn extend(
+        &mut self,
+        stream: &StreamName,
+        first: Position,
+        segment: Position,
+        offsets: impl IntoIterator<Item = u64>,
+    ) {
         if self.segments.last().is_none_or(|last| last.base != segment) {
             self.segments.push(Offsets { base: segment, units: Vec::new() });
         }
-        if let Some(segment) = self.segments.last_mut() {
-            segment.units.push((offset / OFFSET_UNIT) as u32);
-        }
+        let Some(segment) = self.segments.last_mut() else { return };
+        let known = segment.units.len();
+        segment.units.extend(offsets.into_iter().map(|offset| (offset / OFFSET_UNIT) as u32));
+        let count = (segment.units.len() - known) as u64;
+        let positions = (first.get()..first.get() + count).map(Position::new);
         match self.by_name.get(stream) {
-            Some(known) => self.streams[*known].positions.push(position),
+            Some(known) => self.streams[*known].positions.extend(positions),
             None => {
                 // The name may be a slice of a whole segment; the index must not keep that alive.
                 let name = stream.detached();
                 self.by_name.insert(name.clone(), self.streams.len());
-                self.streams.push(Stream { name, positions: vec![position] });
+                self.streams.push(Stream { name, positions: positions.collect() });
             }
         }
     }

@@ -1,22 +1,32 @@
-//! Appending, and the store as an [`EventStore`].
+//! Appending: by a thread that waits, by a task, or many at once by whoever waits for the last.
+//!
+//! ```text
+//!   append        sequence ------------------------> wait, and lead if nobody does
+//!   submit        sequence -> Pending
+//!   append_async  sequence, or leave that to the committer -> Pending, awaited
+//! ```
 
-use std::future::ready;
-
-use super::{Store, recorded};
-use crate::{
-    error::{Error, Result},
-    event::{NewEvent, RecordedEvent, StreamName},
-    event_store::{Appended, BoxFuture, EventStore, ReadAll, ReadStream},
-    version::{ExpectedVersion, Position, Version},
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-/// How many events a read through the trait answers with at most.
-const PAGE_EVENTS: usize = 1024;
-/// How many bytes of payload and metadata it answers with, if one event does not have more.
-const PAGE_BYTES: usize = 4 << 20;
+use parking_lot::{Mutex, RwLock};
+
+use super::{Pending, Store, open::Inner, pending::await_log, recorded};
+use crate::{
+    error::{Error, Result},
+    event::{NewEvent, StreamName},
+    event_store::Appended,
+    index::Index,
+    log::{Admission, Draft, Goal, Sequencing},
+    version::{ExpectedVersion, Position},
+};
 
 impl Store {
-    /// Appends events to a stream, all or none, if it is at the expected version. When this returns they are on the disk.
+    /// Appends events to a stream, all or none, if it is at the expected version. When this returns they are on the
+    /// disk, or what [`crate::Options::durability`] says instead.
     ///
     /// # Errors
     ///
@@ -25,73 +35,221 @@ impl Store {
     /// - [`Error::NoSpace`]: the disk is full; nothing was stored, and the same append can succeed later;
     /// - [`Error::OutcomeUnknown`]: a write or sync failed; open the store again to see what it holds.
     pub fn append(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
-        NewEvent::check_append(stream, &events)?;
-        let inner = &*self.inner;
-        let mut draft = recorded::draft(stream, &events, inner.disk.now());
+        let mut request = self.inner.request(stream, expected, events)?;
+        let mut sequencing = self.inner.log.sequence(request.draft.footprint())?;
+        match request.sequence(&mut sequencing, &self.inner.index) {
+            Ok(appended) => sequencing.wait(appended.position, Goal::Visible, true).map(|()| appended),
+            Err(refused) => refused.wait(sequencing),
+        }
+    }
 
-        let mut sequencing = inner.log.sequence(draft.footprint())?;
-        let (version, newest) = inner.index.read().newest(stream);
+    /// Appends events as [`Store::append`] does, but does not wait until they are on the disk: when this returns, the
+    /// append has its versions and positions. The next append can build on them at once, from this thread or any other;
+    /// readers see the events when they are durable.
+    ///
+    /// Appends become durable in the order in which they were submitted, each as a whole. This function waits only for room in
+    /// memory, for a new segment, and, if the append is refused, until the event that refused it is durable.
+    ///
+    /// ```
+    /// # use factlog::{EventType, ExpectedVersion, NewEvent, Store, StreamName};
+    /// # let dir = tempfile::TempDir::new()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let stream = StreamName::new("meter-7")?;
+    /// let mut last = None;
+    /// let mut expected = ExpectedVersion::NoStream;
+    /// for reading in ["20.1", "20.3", "19.8"] {
+    ///     let pending = store.submit(&stream, expected, vec![NewEvent::new(EventType::new("Read")?, reading)])?;
+    ///     expected = ExpectedVersion::Exact(pending.appended().version);
+    ///     last = Some(pending);
+    /// }
+    /// // One sync for all three.
+    /// let appended = last.expect("three readings").wait()?;
+    /// assert_eq!(appended.version.get(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::append`].
+    pub fn submit(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Pending> {
+        let mut request = self.inner.request(stream, expected, events)?;
+        let mut sequencing = self.inner.log.sequence(request.draft.footprint())?;
+        match request.sequence(&mut sequencing, &self.inner.index) {
+            Ok(appended) => {
+                let presses = sequencing.is_pressing();
+                drop(sequencing);
+                if presses {
+                    self.inner.log.push(appended.position);
+                }
+                Ok(Pending::new(&self.inner.log, appended))
+            }
+            Err(refused) => refused.wait(sequencing),
+        }
+    }
+
+    /// Appends events as [`Store::append`] does, for a task: needs no particular runtime, shares the commits of all other
+    /// appends, and never blocks the thread that polls it.
+    ///
+    /// Nothing happens before the first poll. From then on the append takes place even if the future is dropped,
+    /// unless it still has to wait for room, when 16 MiB of other appends are waiting to be written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::append`].
+    pub fn append_async(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> impl Future<Output = Result<Appended>> + Send + use<> {
+        let (inner, stream) = (self.inner.clone(), stream.clone());
+        async move {
+            let request = inner.request(&stream, expected, events)?;
+            inner.log.start_committer()?;
+            let mut request = Some(request);
+            let sequenced = match poll_fn(|context| inner.admit(&mut request, context.waker())).await? {
+                Admitted::Sequenced(sequenced) => sequenced,
+                Admitted::Parked(ticket) => poll_fn(|context| ticket.poll(context)).await?,
+            };
+            match sequenced {
+                Ok(appended) => Pending::new(&inner.log, appended).await,
+                Err(refused) => {
+                    let mut waiter = None;
+                    let durable = |context: &mut Context<'_>| {
+                        await_log(&inner.log, refused.newest, Goal::Durable, &mut waiter, context)
+                    };
+                    poll_fn(durable).await?;
+                    Err(refused.error)
+                }
+            }
+        }
+    }
+
+    /// Makes everything durable that has been appended so far. With [`crate::Durability::Always`] whatever was
+    /// acknowledged already is; with the other levels this is what makes it so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`]: a write or sync failed; open the store again to see what it holds.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.log.sync()
+    }
+}
+
+/// An append, checked and laid out.
+struct Request {
+    stream: StreamName,
+    expected: ExpectedVersion,
+    draft: Draft,
+}
+
+/// An append that was refused, which may be said as soon as the event that refused it is durable.
+struct Refused {
+    newest: Position,
+    error: Error,
+}
+
+impl Refused {
+    fn wait<T>(self, sequencing: Sequencing<'_>) -> Result<T> {
+        sequencing.wait(self.newest, Goal::Durable, false)?;
+        Err(self.error)
+    }
+}
+
+impl Request {
+    /// Checks the expected version, gives the events their places and adds them to the index.
+    fn sequence(&mut self, sequencing: &mut Sequencing<'_>, index: &RwLock<Index>) -> Result<Appended, Refused> {
+        let Request { stream, expected, draft } = self;
+        let (version, newest) = index.read().newest(stream);
         if !expected.accepts(version) {
-            // Only durable facts are reported: not the version of an event that could still be lost.
-            sequencing.wait(newest)?;
-            return Err(Error::WrongExpectedVersion { stream: stream.clone(), expected, actual: version });
+            let (stream, expected) = (stream.clone(), *expected);
+            return Err(Refused { newest, error: Error::WrongExpectedVersion { stream, expected, actual: version } });
         }
-        recorded::place(&mut draft, version, newest, sequencing.next());
-        let sequenced = sequencing.push(&mut draft);
-        let mut index = inner.index.write();
-        for event in 0..draft.len() {
-            let offset = sequenced.offset + draft.offset(event) as u64;
-            index.add(stream, sequenced.first.plus(event as u64), sequenced.segment, offset);
-        }
-        drop(index);
-        sequencing.wait(sequenced.last)?;
+        recorded::place(draft, version, newest, sequencing.next());
+        let sequenced = sequencing.push(draft);
+        let offsets = (0..draft.len()).map(|event| sequenced.offset + draft.offset(event) as u64);
+        index.write().extend(stream, sequenced.first, sequenced.segment, offsets);
         Ok(Appended {
             first_version: version.next(),
             version: version.plus(draft.len() as u64),
             position: sequenced.last,
         })
     }
+}
 
-    fn page(&self, events: impl Iterator<Item = Result<RecordedEvent>>, limit: usize) -> Result<Vec<RecordedEvent>> {
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        for event in events.take(limit.min(PAGE_EVENTS)) {
-            let event = event?;
-            bytes += event.payload().len() + event.metadata().len();
-            page.push(event);
-            if bytes > PAGE_BYTES {
-                break;
+/// How a task's append goes on.
+enum Admitted {
+    Sequenced(Result<Appended, Refused>),
+    Parked(Arc<Ticket>),
+}
+
+/// Where the committer leaves the answer to an append that it was given.
+#[derive(Default)]
+struct Ticket {
+    state: Mutex<TicketState>,
+}
+
+#[derive(Default)]
+struct TicketState {
+    answer: Option<Result<Result<Appended, Refused>>>,
+    waker: Option<Waker>,
+}
+
+impl Ticket {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Result<Appended, Refused>>> {
+        let mut state = self.state.lock();
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
             }
         }
-        Ok(page)
+    }
+
+    fn answer(&self, answer: Result<Result<Appended, Refused>>) {
+        let mut state = self.state.lock();
+        state.answer = Some(answer);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
-/// The futures do their work when they are first polled, and are ready then: they need no runtime, and block the thread
-/// that polls them for as long as the disk takes.
-impl EventStore for Store {
-    fn append<'a>(
-        &'a self,
-        stream: &'a StreamName,
-        expected: ExpectedVersion,
-        events: Vec<NewEvent>,
-    ) -> BoxFuture<'a, Result<Appended>> {
-        Box::pin(async move { Store::append(self, stream, expected, events) })
+impl Inner {
+    fn request(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Request> {
+        NewEvent::check_append(stream, &events)?;
+        let draft = recorded::draft(stream, &events, self.disk.now());
+        Ok(Request { stream: stream.clone(), expected, draft })
     }
 
-    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        Box::pin(async move { self.page(Store::read_stream(self, read), usize::MAX) })
-    }
-
-    fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        Box::pin(async move { self.page(Store::read_all(self, read), usize::MAX) })
-    }
-
-    fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(ready(Store::stream_version(self, stream)))
-    }
-
-    fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
-        Box::pin(ready(Ok(Store::last_position(self))))
+    /// Sequences a task's append, or leaves it to the committer when that would take long.
+    fn admit(&self, request: &mut Option<Request>, waker: &Waker) -> Poll<Result<Admitted>> {
+        let Some(mut taken) = request.take() else { return Poll::Pending };
+        let bytes = taken.draft.footprint();
+        match self.log.admit(bytes, waker)? {
+            Admission::Now(mut sequencing) => {
+                Poll::Ready(Ok(Admitted::Sequenced(taken.sequence(&mut sequencing, &self.index))))
+            }
+            Admission::Parked => {
+                let ticket = Arc::new(Ticket::default());
+                let (answer, log, index) = (ticket.clone(), self.log.clone(), self.index.clone());
+                self.log.hand_over(bytes, move || {
+                    let sequenced = log.sequence(bytes).map(|mut sequencing| taken.sequence(&mut sequencing, &index));
+                    if let Ok(Ok(appended)) = &sequenced {
+                        // The task may be gone.
+                        log.push(appended.position);
+                    }
+                    answer.answer(sequenced);
+                });
+                Poll::Ready(Ok(Admitted::Parked(ticket)))
+            }
+            Admission::Crowded => {
+                *request = Some(taken);
+                Poll::Pending
+            }
+        }
     }
 }

@@ -14,11 +14,16 @@
 //! ```
 
 mod append;
+mod durability;
+mod event_store;
 mod open;
+mod pending;
 mod read;
 mod recorded;
 mod verify;
 
+pub use durability::Durability;
 pub use open::{Options, Stats, Store};
+pub use pending::Pending;
 pub use read::{AllEvents, StreamEvents, Streams};
 pub use verify::{Verified, VerifyProgress, verify};

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::recorded;
+use super::{durability::Durability, recorded};
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
@@ -29,6 +29,7 @@ pub struct Options {
     create: bool,
     segment_bytes: u64,
     first_segment_bytes: u64,
+    durability: Durability,
 }
 
 impl Default for Options {
@@ -40,7 +41,12 @@ impl Default for Options {
 impl Options {
     /// Creates the store if it does not exist; segments of the default sizes.
     pub fn new() -> Options {
-        Options { create: true, segment_bytes: limits::SEGMENT_BYTES, first_segment_bytes: limits::FIRST_SEGMENT_BYTES }
+        Options {
+            create: true,
+            segment_bytes: limits::SEGMENT_BYTES,
+            first_segment_bytes: limits::FIRST_SEGMENT_BYTES,
+            durability: Durability::Always,
+        }
     }
 
     /// Whether to create the store if it does not exist (the default) or to fail.
@@ -60,6 +66,12 @@ impl Options {
     /// full size.
     pub fn first_segment_bytes(mut self, bytes: u64) -> Options {
         self.first_segment_bytes = bytes;
+        self
+    }
+
+    /// When an append is acknowledged: [`Durability::Always`] by default.
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
         self
     }
 
@@ -96,11 +108,19 @@ impl Options {
         let least = 2 * HEADER_PAGE;
         let round = |bytes: u64| bytes.max(least).next_multiple_of(HEADER_PAGE);
         let segment_bytes = round(self.segment_bytes);
-        let options =
-            LogOptions { segment_bytes, first_segment_bytes: round(self.first_segment_bytes).min(segment_bytes) };
+        let options = LogOptions {
+            segment_bytes,
+            first_segment_bytes: round(self.first_segment_bytes).min(segment_bytes),
+            relaxed: self.durability != Durability::Always,
+        };
         let mut build = Build { index: Index::default() };
         let log = Log::open(disk.clone(), dir, manifest, options, &mut build)?;
-        Ok(Store { inner: Arc::new(Inner { disk, index: RwLock::new(build.index), log, _lock: lock }) })
+        let index = Arc::new(RwLock::new(build.index));
+        let store = Store { inner: Arc::new(Inner { disk, index, log: Arc::new(log), _lock: lock }) };
+        if let Durability::Every(time) = self.durability {
+            store.inner.log.sync_every(time)?;
+        }
+        Ok(store)
     }
 }
 
@@ -118,8 +138,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) index: RwLock<Index>,
-    pub(super) log: Log,
+    pub(super) index: Arc<RwLock<Index>>,
+    pub(super) log: Arc<Log>,
     /// Given back last.
     _lock: Box<dyn DiskLock>,
 }
@@ -169,7 +189,7 @@ impl Store {
 
     /// The position of the newest event, or [`Position::START`].
     pub fn last_position(&self) -> Position {
-        self.inner.log.durable()
+        self.inner.log.visible()
     }
 
     /// Some numbers about the store.
@@ -280,7 +300,7 @@ impl Store {
     ///
     /// None at present; a later index may have to read files.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        let until = self.inner.log.durable();
+        let until = self.inner.log.visible();
         Ok(self.inner.index.read().version(stream, until))
     }
 }

@@ -23,7 +23,7 @@ impl Store {
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
         let read = read.into();
-        let until = self.inner.log.durable();
+        let until = self.inner.log.visible();
         StreamEvents {
             store: self,
             next: read.from.max(Version::FIRST),
@@ -38,12 +38,12 @@ impl Store {
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
-        AllEvents { store: self, until: self.inner.log.durable(), after: read.after, left: read.limit, scan: None }
+        AllEvents { store: self, until: self.inner.log.visible(), after: read.after, left: read.limit, scan: None }
     }
 
     /// The streams and their versions, in order of first event, as far as they are durable now.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.log.durable(), taken: 0, ahead: Vec::new().into_iter() }
+        Streams { store: self, until: self.inner.log.visible(), taken: 0, ahead: Vec::new().into_iter() }
     }
 }
 
