@@ -5,6 +5,8 @@
 //!
 //! What the engine assumes of a disk is written down in `docs/design.md`.
 
+#[cfg(test)]
+mod gated;
 mod os;
 mod whole;
 
@@ -12,6 +14,8 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use gated::GatedDisk;
 pub(crate) use os::OsDisk;
 pub(crate) use whole::{Content, read_file, replace_file};
 

@@ -28,7 +28,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -51,6 +50,10 @@ pub(super) const BUFFER_BYTES: usize = 16 << 20;
 
 /// Appends that nobody waits for are written when there are more than so many bytes of them.
 const PRESSING_BYTES: usize = 1 << 20;
+
+/// A relaxed log is synced when so much was written since the last time, while more is added: the disk works while the
+/// processor does, and the sync that must be waited for, at the end of a segment, has little left to do.
+const UNSYNCED_BYTES: usize = 8 << 20;
 
 /// A buffer larger than this is not kept for reuse.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
@@ -111,6 +114,8 @@ pub(super) struct Sequencer {
     pub(super) held: bool,
     /// A relaxed log is being synced.
     pub(super) syncing: bool,
+    /// How many bytes of a relaxed log were written since the last sync began.
+    pub(super) unsynced_bytes: usize,
     /// Tasks that wait for a relaxed log to be synced.
     pub(super) unsynced: Vec<Arc<Waiter>>,
     /// Tasks that wait for room in the buffer.
@@ -229,6 +234,7 @@ impl Commit {
             gather: Gather::default(),
             held: false,
             syncing: false,
+            unsynced_bytes: 0,
             unsynced: Vec::new(),
             queued: Vec::new(),
             parked: 0,
@@ -314,7 +320,11 @@ impl Commit {
         let mut successor = None;
         match written {
             Ok(()) => {
-                self.publish(batch.last, now);
+                self.publish(batch.last);
+                if self.relaxed {
+                    sequencer.unsynced_bytes += batch.bytes.len();
+                    self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
+                }
                 let writers = if self.relaxed { 0 } else { writers + sequencer.filling.writers };
                 sequencer.gather.landed(now, now.saturating_sub(begun), writers);
                 if batch.bytes.capacity() <= KEPT_BUFFER_BYTES {
@@ -342,10 +352,8 @@ impl Commit {
         wake_all(decided);
     }
 
-    fn publish(&self, last: Position, now: Duration) {
-        if self.relaxed {
-            self.signal.sync_later(now);
-        } else {
+    fn publish(&self, last: Position) {
+        if !self.relaxed {
             self.durable.store(last.get(), Ordering::Release);
         }
         self.visible.store(last.get(), Ordering::Release);

@@ -62,8 +62,11 @@ impl Signal {
         self.asked.notify_one();
     }
 
-    /// Something was written that is to be synced in time.
-    pub(super) fn sync_later(&self, now: Duration) {
+    /// Something was written that is to be synced in time, or now.
+    pub(super) fn sync_later(&self, now: Duration, much: bool) {
+        if much {
+            return self.sync();
+        }
         let Some(every) = self.every.get() else { return };
         let mut asks = self.asks.lock();
         if asks.due.is_none() {
@@ -127,10 +130,12 @@ impl Log {
         Ok(())
     }
 
-    /// Has the committer sync the log so long after it was written to.
-    pub(crate) fn sync_every(self: &Arc<Log>, every: Duration) -> Result<()> {
-        // Set once, when the log is opened.
-        let _ = self.commit.signal.every.set(every);
+    /// Has the committer sync a relaxed log when much was written to it, and so long after it was written to.
+    pub(crate) fn sync_behind(self: &Arc<Log>, every: Option<Duration>) -> Result<()> {
+        if let Some(every) = every {
+            // Set once, when the log is opened.
+            let _ = self.commit.signal.every.set(every);
+        }
         self.start_committer()
     }
 

@@ -157,6 +157,12 @@ impl Log {
         self.commit.sync()
     }
 
+    /// The newest position that is on the disk.
+    #[cfg(test)]
+    pub(crate) fn durable(&self) -> Position {
+        self.commit.durable()
+    }
+
     /// The newest position that has been acknowledged: what readers may see.
     pub(crate) fn visible(&self) -> Position {
         self.commit.visible()

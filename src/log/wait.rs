@@ -106,6 +106,7 @@ impl Commit {
         // What lies in the segments before was synced when they ended.
         let written = self.visible();
         sequencer.syncing = true;
+        sequencer.unsynced_bytes = 0;
         drop(sequencer);
         let synced = segment.file.sync().map_err(|error| segment.io("sync", error));
         let mut sequencer = self.look();

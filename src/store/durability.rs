@@ -18,8 +18,8 @@ pub enum Durability {
     /// When it is on the disk. Nothing that was acknowledged or read is ever lost. The default.
     #[default]
     Always,
-    /// When it is written. It is on the disk after the next [`crate::Store::sync`], when its segment is full, and after
-    /// [`crate::Store::close`].
+    /// When it is written. It is on the disk after the next [`crate::Store::sync`] and after [`crate::Store::close`]; the store
+    /// syncs earlier when much has been written.
     OnDemand,
     /// As [`Durability::OnDemand`], and the store syncs by itself: so long after the first write that was not synced. How long
     /// a sync takes comes on top.

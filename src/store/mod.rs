@@ -14,6 +14,8 @@
 //! ```
 
 mod append;
+#[cfg(test)]
+mod append_tests;
 mod durability;
 mod event_store;
 mod open;

@@ -117,8 +117,10 @@ impl Options {
         let log = Log::open(disk.clone(), dir, manifest, options, &mut build)?;
         let index = Arc::new(RwLock::new(build.index));
         let store = Store { inner: Arc::new(Inner { disk, index, log: Arc::new(log), _lock: lock }) };
-        if let Durability::Every(time) = self.durability {
-            store.inner.log.sync_every(time)?;
+        match self.durability {
+            Durability::Always => {}
+            Durability::OnDemand => store.inner.log.sync_behind(None)?,
+            Durability::Every(time) => store.inner.log.sync_behind(Some(time))?,
         }
         Ok(store)
     }
