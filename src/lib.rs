@@ -21,7 +21,7 @@ pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, LoadedSnapshot, LoadedState, MemoryStore, ReadAll, ReadStream,
     SkipReason, SkippedSnapshot, Snapshot, block_on, load_state, save_state,
 };
-pub use store::{Cursor, Options, Stats, Store, Verified, VerifyProgress, verify};
+pub use store::{Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Verified, VerifyProgress, verify};
 pub use version::{ExpectedVersion, Position, Version};
 
 /// The README's example compiles.

@@ -5,13 +5,17 @@
 //!
 //! What the engine assumes of a disk is written down in `docs/design.md`.
 
+#[cfg(test)]
+mod gated;
 mod os;
 mod whole;
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use gated::GatedDisk;
 pub(crate) use os::OsDisk;
 pub(crate) use whole::{Content, NEW, names, read_file, replace_file};
 
@@ -52,6 +56,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
     /// The time.
     fn now(&self) -> Timestamp;
+
+    /// The time since some fixed moment, by a clock that is never set back.
+    fn monotonic(&self) -> Duration;
 
     /// Random bytes.
     fn random(&self) -> [u8; 16];

@@ -8,8 +8,9 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::FileExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -97,6 +98,11 @@ impl Disk for OsDisk {
 
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 
     fn random(&self) -> [u8; 16] {

@@ -80,6 +80,9 @@ impl Disk for Watched {
     fn now(&self) -> Timestamp {
         OsDisk.now()
     }
+    fn monotonic(&self) -> std::time::Duration {
+        OsDisk.monotonic()
+    }
     fn random(&self) -> [u8; 16] {
         OsDisk.random()
     }

@@ -1,20 +1,24 @@
 //! The group commit: one writer at a time leads, the others share its sync.
 //!
 //! ```text
-//!   append --lock--> [ sequencer: next position, end of the segment, buffer being filled ] --nobody writes?--> lead
-//!                                          |                                                                   |
-//!                                          | somebody writes                      take the buffer, unlock, write, sync
-//!                                          v                                                                   |
-//!                                        sleep <----------------- publish `durable`, wake -------------------- +
+//!   append --lock--> [ sequencer: next position, end of the segment, buffer being filled ] --all there?--> lead
+//!                                          |                                                                |
+//!                                          | somebody writes, or others are        take the buffer, unlock, write, sync
+//!                                          | expected: see `gather`                                         |
+//!                                          v                                                                v
+//!                              sleep, or suspend the task <------------------------- publish `durable`, wake
 //! ```
 //!
 //! Invariants:
 //!
 //! - positions, versions and bytes in the buffer are given out under the sequencer's lock, in one order;
+//! - the lock is never held during a write, a sync or the beginning of a segment: a task may take it;
 //! - a lone writer leads its own commit: no other thread is involved;
-//! - `durable` grows only after the sync that made it true, and before anyone is woken;
-//! - the buffer begins at a page's start and carries the bytes of that page that are durable already: only whole pages
-//!   are written, and never other bytes than before where durable ones lie;
+//! - `durable` grows only after the sync that made it true, and before anyone is woken; `visible` is the same, except
+//!   in a relaxed log, where it grows after the write;
+//! - one batch is on its way at a time, and one sync: an error cannot hide in another thread's sync of the same file;
+//! - the buffer begins at a page's start and carries the bytes of that page that are written already: only whole pages
+//!   are written, and never other bytes than before where written ones lie;
 //! - after a failed write or sync nothing more is written or acknowledged: every waiter and every later append hears
 //!   "outcome unknown", and nothing is retried.
 
@@ -29,17 +33,27 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
+    committer::Signal,
     draft::Draft,
+    gather::Gather,
     segment::{End, PAGE, Segment},
-    waiter::{Waiter, Wake},
+    waiter::{Waiter, Wake, wake_all},
 };
 use crate::{
+    disk::Disk,
     error::{Error, Result},
     version::Position,
 };
 
-/// An append waits before it adds to a buffer that is larger than this while another is being written.
-const BUFFER_BYTES: usize = 64 << 20;
+/// An append waits before it adds to a buffer that is larger than this.
+pub(super) const BUFFER_BYTES: usize = 16 << 20;
+
+/// Appends that nobody waits for are written when there are more than so many bytes of them.
+const PRESSING_BYTES: usize = 1 << 20;
+
+/// A relaxed log is synced when so much was written since the last time, while more is added: the disk works while the
+/// processor does, and the sync that must be waited for, at the end of a segment, has little left to do.
+const UNSYNCED_BYTES: usize = 8 << 20;
 
 /// A buffer larger than this is not kept for reuse.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
@@ -54,14 +68,35 @@ pub(super) struct Active {
 
 /// What is filled while the batch before is on its way.
 #[derive(Debug, Default)]
-struct Filling {
+pub(super) struct Filling {
     /// Where the bytes go: a multiple of the page size.
     offset: u64,
     /// From the start of the page on.
     bytes: Vec<u8>,
     /// Whether there is more than the carried bytes.
-    begun: bool,
-    waiters: Vec<Arc<Waiter>>,
+    pub(super) begun: bool,
+    /// How many wait for an append of theirs in it.
+    pub(super) writers: usize,
+    /// Whether the committer must see to it, unless a thread does: tasks wait for it, or somebody gave up waiting.
+    pub(super) wanted: bool,
+    pub(super) waiters: Vec<Arc<Waiter>>,
+}
+
+impl Filling {
+    /// A thread that can lead the commit of this buffer.
+    fn successor(&mut self) -> Option<Arc<Waiter>> {
+        let last = self.waiters.iter().rposition(|waiter| waiter.is_thread())?;
+        Some(self.waiters.swap_remove(last))
+    }
+}
+
+/// Who waits for the batch that is being written.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// Its last position.
+    pub(super) last: Position,
+    pub(super) writers: usize,
+    pub(super) waiters: Vec<Arc<Waiter>>,
 }
 
 /// What the lock guards.
@@ -71,25 +106,57 @@ pub(super) struct Sequencer {
     pub(super) next: Position,
     /// `None` until the first append, and after recovery dropped a torn tail.
     pub(super) active: Option<Active>,
-    filling: Filling,
-    /// The last position of the batch that is being written, while one is.
-    flying: Option<Position>,
-    flying_waiters: Vec<Arc<Waiter>>,
+    pub(super) filling: Filling,
+    /// The batch that is being written.
+    pub(super) flying: Option<Flight>,
+    pub(super) gather: Gather,
+    /// Somebody needs the log to stand still: nothing is sequenced until this is taken back.
+    pub(super) held: bool,
+    /// A relaxed log is being synced.
+    pub(super) syncing: bool,
+    /// How many bytes of a relaxed log were written since the last sync began.
+    pub(super) unsynced_bytes: usize,
+    /// Tasks that wait for a relaxed log to be synced.
+    pub(super) unsynced: Vec<Arc<Waiter>>,
+    /// Tasks that wait for room in the buffer.
+    pub(super) queued: Vec<Arc<Waiter>>,
+    /// Bytes of the appends that the committer has been given to sequence.
+    pub(super) parked: usize,
     /// The buffer of the batch before, to be used again.
     spare: Vec<u8>,
     poison: Option<Arc<str>>,
 }
 
 impl Sequencer {
-    pub(super) fn poison(&mut self, error: &Error) {
-        self.poison.get_or_insert_with(|| error.to_string().into());
-    }
-
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         match &self.poison {
             Some(reason) => Err(Error::OutcomeUnknown { reason: reason.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// Whether the buffer is over its bound.
+    pub(super) fn is_full(&self) -> bool {
+        self.filling.bytes.len() > BUFFER_BYTES
+    }
+
+    /// Whether the buffer holds enough to be written while more is added, and nothing is being written.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.flying.is_none() && self.filling.bytes.len() > PRESSING_BYTES
+    }
+
+    /// Whether a task's append must wait for room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.filling.bytes.len() + self.parked > BUFFER_BYTES
+    }
+
+    /// Nothing is known of the last writes: nothing goes on. Returns all who must hear of it.
+    pub(super) fn fail(&mut self, error: &Error) -> Vec<Arc<Waiter>> {
+        self.poison.get_or_insert_with(|| error.to_string().into());
+        let mut waiters = mem::take(&mut self.filling.waiters);
+        waiters.append(&mut self.unsynced);
+        waiters.append(&mut self.queued);
+        waiters
     }
 
     /// Makes `active` the segment that is written to. Nothing may be waiting to be written.
@@ -102,6 +169,27 @@ impl Sequencer {
         self.active = Some(active);
         Ok(())
     }
+
+    /// Takes what the buffer holds, and begins a new buffer with the tail page that both share.
+    fn take(&mut self) -> Option<Batch> {
+        let Sequencer { next, active: Some(active), filling, spare, flying, gather, .. } = self else { return None };
+        if !filling.begun || flying.is_some() {
+            return None;
+        }
+        let mut bytes = mem::replace(&mut filling.bytes, mem::take(spare));
+        let offset = filling.offset;
+        let whole = bytes.len() / PAGE as usize * PAGE as usize;
+        filling.bytes.extend_from_slice(&bytes[whole..]);
+        filling.offset = offset + whole as u64;
+        filling.begun = false;
+        filling.wanted = false;
+        gather.watched = false;
+        let last = next.previous();
+        let (writers, waiters) = (mem::take(&mut filling.writers), mem::take(&mut filling.waiters));
+        *flying = Some(Flight { last, writers, waiters });
+        bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
+        Some(Batch { segment: active.segment.clone(), offset, bytes, last })
+    }
 }
 
 /// A batch on its way to the disk.
@@ -113,38 +201,60 @@ struct Batch {
 }
 
 impl Batch {
-    fn write(&self) -> Result<()> {
+    fn write(&self, relaxed: bool) -> Result<()> {
         let Batch { segment, offset, bytes, .. } = self;
         segment.file.write_at(bytes, *offset).map_err(|error| segment.io("write", error))?;
-        segment.file.sync().map_err(|error| segment.io("sync", error))
+        if relaxed { Ok(()) } else { segment.file.sync().map_err(|error| segment.io("sync", error)) }
     }
 }
 
 /// The commit of a log.
 #[derive(Debug)]
 pub(super) struct Commit {
+    pub(super) disk: Arc<dyn Disk>,
+    /// Appends are acknowledged when they are written, and synced later.
+    pub(super) relaxed: bool,
     sequencer: Mutex<Sequencer>,
-    /// Signalled when a batch has been written, for those who need nothing to be on its way.
-    landed: Condvar,
-    durable: AtomicU64,
+    /// Signalled when a batch has been written, a sync is over or the log goes on, for threads that wait for such.
+    pub(super) changed: Condvar,
+    pub(super) signal: Signal,
+    pub(super) durable: AtomicU64,
+    pub(super) visible: AtomicU64,
+    /// How many batches have been begun.
+    pub(super) batches: AtomicU64,
 }
 
 impl Commit {
-    pub(super) fn new(next: Position, active: Option<Active>) -> Result<Commit> {
+    pub(super) fn new(disk: Arc<dyn Disk>, relaxed: bool, next: Position, active: Option<Active>) -> Result<Commit> {
         let mut sequencer = Sequencer {
             next,
             active: None,
             filling: Filling::default(),
             flying: None,
-            flying_waiters: Vec::new(),
+            gather: Gather::default(),
+            held: false,
+            syncing: false,
+            unsynced_bytes: 0,
+            unsynced: Vec::new(),
+            queued: Vec::new(),
+            parked: 0,
             spare: Vec::new(),
             poison: None,
         };
         if let Some(active) = active {
             sequencer.begin(active)?;
         }
-        let durable = AtomicU64::new(next.previous().get());
-        Ok(Commit { sequencer: Mutex::new(sequencer), landed: Condvar::new(), durable })
+        let reached = next.previous().get();
+        Ok(Commit {
+            disk,
+            relaxed,
+            sequencer: Mutex::new(sequencer),
+            changed: Condvar::new(),
+            signal: Signal::default(),
+            durable: AtomicU64::new(reached),
+            visible: AtomicU64::new(reached),
+            batches: AtomicU64::new(0),
+        })
     }
 
     /// Everything up to here is on the disk.
@@ -152,28 +262,29 @@ impl Commit {
         Position::new(self.durable.load(Ordering::Acquire))
     }
 
-    /// Takes the lock, when the buffer has room.
-    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Sequencer>> {
-        let mut sequencer = self.sequencer.lock();
-        while sequencer.flying.is_some() && sequencer.filling.bytes.len() > BUFFER_BYTES {
-            self.landed.wait(&mut sequencer);
-        }
-        sequencer.check()?;
-        Ok(sequencer)
+    /// Everything up to here has been acknowledged and may be read.
+    pub(super) fn visible(&self) -> Position {
+        Position::new(self.visible.load(Ordering::Acquire))
     }
 
-    /// Takes the lock, when everything sequenced is on the disk. Fails once the log is poisoned.
-    pub(super) fn lock_quiet<'a>(&'a self, sequencer: MutexGuard<'a, Sequencer>) -> Result<MutexGuard<'a, Sequencer>> {
-        let mut sequencer = sequencer;
+    /// Takes the lock, whatever the state of the log.
+    pub(super) fn look(&self) -> MutexGuard<'_, Sequencer> {
+        self.sequencer.lock()
+    }
+
+    /// Takes the lock to sequence something, when the log goes on and the buffer has room.
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Sequencer>> {
+        let mut sequencer = self.look();
         loop {
             sequencer.check()?;
-            if sequencer.flying.is_some() {
-                self.landed.wait(&mut sequencer);
-            } else if sequencer.filling.begun {
-                self.lead(sequencer);
-                sequencer = self.sequencer.lock();
-            } else {
+            if !sequencer.held && !sequencer.is_full() {
                 return Ok(sequencer);
+            }
+            if sequencer.held || sequencer.flying.is_some() {
+                self.changed.wait(&mut sequencer);
+            } else {
+                self.lead(sequencer);
+                sequencer = self.look();
             }
         }
     }
@@ -192,83 +303,59 @@ impl Commit {
         offset
     }
 
-    /// Waits until everything up to `target` is on the disk, leading a commit if nobody does.
-    pub(super) fn wait<'a>(&'a self, mut sequencer: MutexGuard<'a, Sequencer>, target: Position) -> Result<()> {
-        loop {
-            if self.durable() >= target {
-                return Ok(());
-            }
-            sequencer.check()?;
-            if sequencer.flying.is_none() && sequencer.filling.begun {
-                self.lead(sequencer);
-            } else {
-                let waiter = Waiter::of_this_thread();
-                let flies = sequencer.flying.is_some_and(|last| last >= target);
-                let Sequencer { flying_waiters, filling, .. } = &mut *sequencer;
-                let queue = if flies { flying_waiters } else { &mut filling.waiters };
-                queue.push(waiter.clone());
-                drop(sequencer);
-                waiter.sleep();
-                if self.durable() >= target {
-                    return Ok(());
-                }
-            }
-            sequencer = self.sequencer.lock();
-        }
-    }
-
     /// Writes and syncs what the buffer holds, publishes it, and wakes those who waited for it.
-    fn lead(&self, mut sequencer: MutexGuard<'_, Sequencer>) {
-        let Some(mut batch) = take(&mut sequencer) else { return };
+    pub(super) fn lead(&self, mut sequencer: MutexGuard<'_, Sequencer>) {
+        let Some(mut batch) = sequencer.take() else { return };
+        self.batches.fetch_add(1, Ordering::Release);
         drop(sequencer);
-        let written = batch.write();
+        let begun = self.disk.monotonic();
+        let written = batch.write(self.relaxed);
+        let now = self.disk.monotonic();
 
-        let mut sequencer = self.sequencer.lock();
-        sequencer.flying = None;
-        let mut decided = mem::take(&mut sequencer.flying_waiters);
+        let mut sequencer = self.look();
+        let (writers, mut decided) = match sequencer.flying.take() {
+            Some(flight) => (flight.writers, flight.waiters),
+            None => (0, Vec::new()),
+        };
         let mut successor = None;
         match written {
             Ok(()) => {
-                self.durable.store(batch.last.get(), Ordering::Release);
+                self.publish(batch.last);
+                if self.relaxed {
+                    sequencer.unsynced_bytes += batch.bytes.len();
+                    self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
+                }
+                let writers = if self.relaxed { 0 } else { writers + sequencer.filling.writers };
+                sequencer.gather.landed(now, now.saturating_sub(begun), writers);
                 if batch.bytes.capacity() <= KEPT_BUFFER_BYTES {
                     batch.bytes.clear();
                     sequencer.spare = batch.bytes;
                 }
                 if sequencer.filling.begun {
-                    successor = sequencer.filling.waiters.pop();
+                    successor = sequencer.filling.successor();
+                    if successor.is_none() && sequencer.filling.wanted {
+                        self.signal.lead();
+                    }
+                }
+                if !sequencer.is_crowded() {
+                    decided.append(&mut sequencer.queued);
                 }
             }
-            Err(error) => {
-                sequencer.poison(&error);
-                decided.append(&mut sequencer.filling.waiters);
-            }
+            Err(error) => decided.append(&mut sequencer.fail(&error)),
         }
         drop(sequencer);
-        self.landed.notify_all();
+        self.changed.notify_all();
         // The next leader first: the disk is idle until it runs.
         if let Some(successor) = successor {
             successor.wake(Wake::Lead);
         }
-        for waiter in &decided {
-            waiter.wake(Wake::Decided);
-        }
+        wake_all(decided);
     }
-}
 
-/// Takes what the buffer holds, and begins a new buffer with the tail page that both share.
-fn take(sequencer: &mut Sequencer) -> Option<Batch> {
-    let Sequencer { next, active: Some(active), filling, spare, flying, flying_waiters, .. } = sequencer else {
-        return None;
-    };
-    let mut bytes = mem::replace(&mut filling.bytes, mem::take(spare));
-    let offset = filling.offset;
-    let whole = bytes.len() / PAGE as usize * PAGE as usize;
-    filling.bytes.extend_from_slice(&bytes[whole..]);
-    filling.offset = offset + whole as u64;
-    filling.begun = false;
-    mem::swap(flying_waiters, &mut filling.waiters);
-    let last = next.previous();
-    *flying = Some(last);
-    bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
-    Some(Batch { segment: active.segment.clone(), offset, bytes, last })
+    fn publish(&self, last: Position) {
+        if !self.relaxed {
+            self.durable.store(last.get(), Ordering::Release);
+        }
+        self.visible.store(last.get(), Ordering::Release);
+    }
 }

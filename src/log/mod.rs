@@ -3,7 +3,7 @@
 //! ```text
 //!   MANIFEST          which segments there are                          manifest
 //!   log/000...1.seg   | header page | record | record | ... | 0 |       segment, record
-//!   log/000..57.seg   | header page | record | record | 0 ...           the one that is written to: commit, draft, waiter
+//!   log/000..57.seg   | header page | record | record | 0 ...           the one that is written to: commit, wait, gather, committer
 //!   log/prepared      | 0 ...                                           the next one, filled with zeros: prepare
 //! ```
 //!
@@ -17,22 +17,28 @@
 //! - a segment is never appended to behind a torn tail, never shortened, and never written to once it has ended.
 
 mod commit;
+mod committer;
 mod draft;
+mod gather;
 mod manifest;
 mod open;
 mod prepare;
+mod quiet;
 mod read;
 mod record;
 mod roll;
 mod segment;
 mod segments;
+mod wait;
 mod waiter;
 mod walk;
 
 pub(crate) use draft::Draft;
 pub(crate) use manifest::{MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_damage};
-pub(crate) use open::{Log, LogOptions};
+pub(crate) use open::{Admission, Log, LogOptions, Sequencing};
 pub(crate) use read::LogScan;
 pub(crate) use record::footprint;
 pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};
+pub(crate) use wait::Goal;
+pub(crate) use waiter::Waiter;
 pub(crate) use walk::{Depth, Tail, Visitor, walk};

@@ -6,17 +6,21 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Poll, Waker},
 };
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     commit::{Active, Commit, Sequencer},
+    committer::Committer,
     draft::Draft,
     manifest::Manifest,
     prepare::Preparer,
     segment::End,
     segments::Segments,
+    wait::Goal,
+    waiter::Waiter,
     walk::{Depth, Tail, Visitor, walk},
 };
 use crate::{
@@ -25,13 +29,15 @@ use crate::{
     version::Position,
 };
 
-/// The sizes of segments.
+/// The sizes of segments, and when appends are acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogOptions {
     /// The first segment of a store has this size, each next one twice that of the one before, ...
     pub(crate) first_segment_bytes: u64,
     /// ... up to this size.
     pub(crate) segment_bytes: u64,
+    /// Acknowledge appends when they are written, and sync later.
+    pub(crate) relaxed: bool,
 }
 
 /// An open log.
@@ -48,6 +54,7 @@ pub(crate) struct Log {
     pub(super) preparer: Preparer,
     /// The manifest on the disk no longer says that the log was closed.
     unmarked: AtomicBool,
+    pub(super) committer: Committer,
     /// How many bytes of a torn tail were dropped when it was opened.
     dropped: u64,
 }
@@ -90,11 +97,12 @@ impl Log {
         }
         let preparer = Preparer::start(disk.clone(), dir)?;
         Ok(Log {
-            commit: Commit::new(walked.next, active)?,
+            commit: Commit::new(disk.clone(), options.relaxed, walked.next, active)?,
             segments,
             unmarked: AtomicBool::new(!manifest.clean),
             manifest: Mutex::new(manifest),
             preparer,
+            committer: Committer::default(),
             dropped,
             disk,
             dir: dir.to_owned(),
@@ -105,18 +113,77 @@ impl Log {
     /// Takes the lock under which positions are given out, with room in the segment for so many bytes.
     pub(crate) fn sequence(&self, bytes: usize) -> Result<Sequencing<'_>> {
         let mut sequencer = self.commit.lock()?;
-        if !self.unmarked.load(Ordering::Relaxed) {
-            self.unmark()?;
+        if !self.unmarked.load(Ordering::Acquire) {
+            drop(sequencer);
+            sequencer = self.unmark()?;
         }
         if !self.has_room(&sequencer, bytes) {
-            sequencer = self.roll(sequencer, bytes)?;
+            drop(sequencer);
+            sequencer = self.roll(bytes)?;
         }
         Ok(Sequencing { log: self, sequencer })
+    }
+
+    /// As [`Log::sequence`], for a task: never waits. The committer must run.
+    pub(crate) fn admit(&self, bytes: usize, waker: &Waker) -> Result<Admission<'_>> {
+        let mut sequencer = self.commit.look();
+        sequencer.check()?;
+        if sequencer.is_crowded() {
+            sequencer.queued.push(Waiter::of_task(waker));
+            let newest = sequencer.next.previous();
+            sequencer.want(&self.commit, newest);
+            return Ok(Admission::Crowded);
+        }
+        // Whoever came before is sequenced before.
+        let ready = self.unmarked.load(Ordering::Acquire) && self.has_room(&sequencer, bytes);
+        if sequencer.held || sequencer.parked > 0 || !ready {
+            sequencer.parked += bytes;
+            return Ok(Admission::Parked);
+        }
+        Ok(Admission::Now(Sequencing { log: self, sequencer }))
+    }
+
+    /// Waits until everything up to `target` has come to `goal`, leading a commit if nobody does.
+    pub(crate) fn wait(&self, target: Position, goal: Goal) -> Result<()> {
+        self.commit.wait(self.commit.look(), target, goal, true)
+    }
+
+    /// As [`Log::wait`], for a task: has it woken instead. The committer must run.
+    pub(crate) fn poll(
+        &self,
+        target: Position,
+        goal: Goal,
+        waiter: &mut Option<Arc<Waiter>>,
+        waker: &Waker,
+    ) -> Poll<Result<()>> {
+        self.commit.poll(target, goal, waiter, waker)
+    }
+
+    /// Sees to it that everything up to `target` is committed though nobody waits for it.
+    pub(crate) fn push(self: &Arc<Log>, target: Position) {
+        if self.visible() >= target {
+            return;
+        }
+        match self.start_committer() {
+            Ok(()) => self.commit.push(target),
+            // Without the thread it is done here. Whoever comes later hears of an error.
+            Err(_) => drop(self.wait(target, Goal::Visible)),
+        }
+    }
+
+    /// Makes everything durable that has been sequenced.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.commit.sync()
     }
 
     /// The newest position that is on the disk.
     pub(crate) fn durable(&self) -> Position {
         self.commit.durable()
+    }
+
+    /// The newest position that has been acknowledged: what readers may see.
+    pub(crate) fn visible(&self) -> Position {
+        self.commit.visible()
     }
 
     /// How many bytes of a torn tail were dropped when the log was opened.
@@ -132,12 +199,12 @@ impl Log {
     /// Writes down how far the log is durable, so that any fault before it will be known for damage. Nothing must be
     /// appended meanwhile; after an error "outcome unknown" there is nothing to write down.
     pub(crate) fn close(&self) -> Result<()> {
+        self.stop_committer();
         self.preparer.stop();
-        let sequencer = self.commit.lock()?;
-        let sequencer = self.commit.lock_quiet(sequencer)?;
+        let quiet = self.commit.quiet()?;
         let mut manifest = self.manifest.lock();
         let mut closed = manifest.clone();
-        self.mark_durable(&mut closed, &sequencer);
+        self.mark_durable(&mut closed, &quiet.sequencer());
         closed.clean = true;
         let on_disk = Manifest::load(&*self.disk, &self.dir)?;
         if on_disk.as_ref() != Some(&closed) {
@@ -149,8 +216,7 @@ impl Log {
 
     /// Calls `body` while nothing is being appended and everything is on the disk.
     pub(crate) fn while_quiet<T>(&self, body: impl FnOnce(&dyn Disk, &Path) -> Result<T>) -> Result<T> {
-        let sequencer = self.commit.lock()?;
-        let _quiet = self.commit.lock_quiet(sequencer)?;
+        let _quiet = self.commit.quiet()?;
         body(&*self.disk, &self.dir)
     }
 
@@ -162,14 +228,17 @@ impl Log {
         manifest.durable_end = end.unwrap_or_default();
     }
 
-    /// Notes, before anything is appended, that the log is not closed any more. The caller holds the sequencer.
-    fn unmark(&self) -> Result<()> {
+    /// Notes, before anything is appended, that the log is not closed any more.
+    fn unmark(&self) -> Result<MutexGuard<'_, Sequencer>> {
+        let quiet = self.commit.quiet()?;
         let mut manifest = self.manifest.lock();
-        let next = Manifest { clean: false, ..manifest.clone() };
-        next.store(&*self.disk, &self.dir)?;
-        *manifest = next;
-        self.unmarked.store(true, Ordering::Relaxed);
-        Ok(())
+        if !self.unmarked.load(Ordering::Acquire) {
+            let next = Manifest { clean: false, ..manifest.clone() };
+            next.store(&*self.disk, &self.dir)?;
+            *manifest = next;
+            self.unmarked.store(true, Ordering::Release);
+        }
+        Ok(quiet.into_lock())
     }
 }
 
@@ -206,10 +275,24 @@ impl Sequencing<'_> {
         Sequenced { first, last: self.sequencer.next.previous(), offset }
     }
 
-    /// Gives up the lock and waits until everything up to `target` is on the disk.
-    pub(crate) fn wait(self, target: Position) -> Result<()> {
-        self.log.commit.wait(self.sequencer, target)
+    /// Whether so much is waiting that it should be on its way before anyone waits for it.
+    pub(crate) fn is_pressing(&self) -> bool {
+        self.sequencer.is_pressing()
     }
+
+    /// Gives up the lock and waits until everything up to `target` has come to `goal`. `own`: for an append of its own.
+    pub(crate) fn wait(self, target: Position, goal: Goal, own: bool) -> Result<()> {
+        self.log.commit.wait(self.sequencer, target, goal, own)
+    }
+}
+
+/// Whether a task's append can be sequenced at once.
+pub(crate) enum Admission<'a> {
+    Now(Sequencing<'a>),
+    /// Not without waiting for the disk: give it to [`Log::hand_over`]. Its bytes are counted already.
+    Parked,
+    /// Too much waits already. The task is woken when there is room.
+    Crowded,
 }
 
 impl End {

@@ -81,8 +81,9 @@ impl Preparer {
         }
     }
 
-    /// A file of zeros of this size, synced, and its path: the prepared one if it fits, else one made now.
-    pub(super) fn take(&self, size: u64) -> Result<(PathBuf, Arc<dyn DiskFile>)> {
+    /// A file of zeros of this size and its path: the prepared one if it fits, else one made now. In `bulk` one that is
+    /// made now is only allocated: it reads as zeros, but the first write to each block changes metadata.
+    pub(super) fn take(&self, size: u64, bulk: bool) -> Result<(PathBuf, Arc<dyn DiskFile>)> {
         let shared = &self.shared;
         let _working = shared.files.lock();
         shared.requested.store(0, Ordering::Relaxed);
@@ -90,7 +91,8 @@ impl Preparer {
             return Ok((shared.dir.join(PREPARED), file));
         }
         let path = shared.dir.join(MAKING);
-        match shared.fill(&path, size, &AtomicBool::new(false)) {
+        let written = if bulk { 0 } else { size };
+        match shared.fill(&path, size, written, &AtomicBool::new(false)) {
             Ok(file) => Ok((path, file)),
             Err(error) => {
                 // What room it took is given back; that it cannot be removed is no news beside the error.
@@ -118,7 +120,7 @@ fn serve(shared: &Shared, requests: &Receiver<u64>) {
         }
         let preparing = shared.dir.join(PREPARING);
         let renamed = shared
-            .fill(&preparing, size, &shared.stopping)
+            .fill(&preparing, size, size, &shared.stopping)
             .and_then(|_| shared.disk.rename(&preparing, &shared.dir.join(PREPARED)));
         if renamed.is_err() {
             // No room, most likely. The append that needs the segment will try again and say so.
@@ -135,17 +137,17 @@ impl Shared {
         (file.len().ok()? == size).then_some(file)
     }
 
-    /// Makes a file of zeros.
-    fn fill(&self, path: &Path, size: u64, stopping: &AtomicBool) -> io::Result<Arc<dyn DiskFile>> {
+    /// Makes a file of zeros, of which so many are written.
+    fn fill(&self, path: &Path, size: u64, written: u64, stopping: &AtomicBool) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.create(path)?;
         file.allocate(size)?;
         let zeros = vec![0; PIECE];
         let mut offset = 0;
-        while offset < size {
+        while offset < written {
             if stopping.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let piece = (size - offset).min(PIECE as u64);
+            let piece = (written - offset).min(PIECE as u64);
             file.write_at(&zeros[..piece as usize], offset)?;
             offset += piece;
         }

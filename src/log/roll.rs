@@ -24,36 +24,45 @@ use crate::{
     version::Position,
 };
 
+/// An append larger than this is bulk: filling its segment with zeros first would cost more than it saves.
+const BULK_BYTES: usize = 256 << 10;
+
 impl Log {
     /// Whether the segment that is written to has room for so many bytes; if it is half full, has the next one prepared.
     pub(super) fn has_room(&self, sequencer: &Sequencer, bytes: usize) -> bool {
         let Some(active) = &sequencer.active else { return false };
         let size = active.segment.header.bytes;
-        if active.end.offset > size / 2 {
+        if active.end.offset > size / 2 && !self.is_bulk(bytes) {
             self.preparer.request(self.size_after(size));
         }
         active.end.offset + bytes as u64 <= size
+    }
+
+    /// Whether so many bytes are written as part of a bulk load. Zeros double the bytes that are written to the disk; they
+    /// pay where many small syncs follow, each of which then changes no metadata.
+    fn is_bulk(&self, bytes: usize) -> bool {
+        self.commit.relaxed || bytes > BULK_BYTES
     }
 
     fn size_after(&self, size: u64) -> u64 {
         size.saturating_mul(2).clamp(self.options.first_segment_bytes, self.options.segment_bytes)
     }
 
-    /// Ends the segment that is written to and begins one with room for so many bytes.
-    pub(super) fn roll<'a>(
-        &'a self,
-        sequencer: MutexGuard<'a, Sequencer>,
-        bytes: usize,
-    ) -> Result<MutexGuard<'a, Sequencer>> {
-        let mut sequencer = self.commit.lock_quiet(sequencer)?;
-        // While this thread waited, another may have rolled.
-        if self.has_room(&sequencer, bytes) {
-            return Ok(sequencer);
-        }
+    /// Ends the segment that is written to and begins one with room for so many bytes. The lock is taken when it is done.
+    pub(super) fn roll(&self, bytes: usize) -> Result<MutexGuard<'_, Sequencer>> {
+        let quiet = self.commit.quiet()?;
+        let (base, active) = {
+            let sequencer = quiet.sequencer();
+            // While this thread waited, another may have rolled.
+            if self.has_room(&sequencer, bytes) {
+                drop(sequencer);
+                return Ok(quiet.into_lock());
+            }
+            (sequencer.next, sequencer.active.clone())
+        };
         let mut manifest = self.manifest.lock();
         let mut next = manifest.clone();
-        let base = sequencer.next;
-        if let (Some(active), Some(entry)) = (&sequencer.active, next.segments.last_mut()) {
+        if let (Some(active), Some(entry)) = (&active, next.segments.last_mut()) {
             entry.end = Some(active.end);
         }
         let last_size = next.segments.last().map_or(0, |entry| entry.bytes);
@@ -68,20 +77,21 @@ impl Log {
         let [a, b, c, d, ..] = self.disk.random();
         let salt = u32::from_le_bytes([a, b, c, d]);
         let header = SegmentHeader { store: next.store, base, bytes: size, salt, previous };
-        let segment = self.begin_segment(header)?;
+        let segment = self.begin_segment(header, self.is_bulk(bytes))?;
 
         next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });
         next.durable = base.previous();
         next.durable_end = End::empty();
         next.store(&*self.disk, &self.dir)?;
         *manifest = next;
+        let mut sequencer = quiet.into_lock();
         self.enter(&mut sequencer, segment)?;
         Ok(sequencer)
     }
 
-    /// Gives the header and the name of a segment to a file filled with zeros.
-    fn begin_segment(&self, header: SegmentHeader) -> Result<Segment> {
-        let (path, file) = self.preparer.take(header.bytes)?;
+    /// Gives the header and the name of a segment to a file filled with zeros, or in bulk to one that is only allocated.
+    fn begin_segment(&self, header: SegmentHeader, bulk: bool) -> Result<Segment> {
+        let (path, file) = self.preparer.take(header.bytes, bulk)?;
         let name = self.dir.join(Segment::name(header.base));
         file.write_at(&header.encode(), 0).map_err(|error| Error::io("write", &path, error))?;
         file.sync().map_err(|error| Error::io("sync", &path, error))?;

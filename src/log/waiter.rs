@@ -1,12 +1,15 @@
-//! How a thread sleeps until its commit is decided.
+//! How a thread sleeps, or a task is suspended, until its commit is decided.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    task::Waker,
     thread::{self, Thread},
 };
+
+use parking_lot::Mutex;
 
 /// What a waiter is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,31 +17,60 @@ use std::{
 pub(super) enum Wake {
     /// What it waited for is decided: it looks how.
     Decided = 1,
-    /// Nobody is writing: it leads the next commit.
+    /// Nobody is writing: it leads the next commit. Only threads are woken for this.
     Lead = 2,
 }
 
 const ASLEEP: u8 = 0;
 
-/// A sleeping thread. It is woken exactly once for each time that it was registered.
+/// A sleeping thread or a suspended task. It is woken exactly once for each time that it was registered.
 #[derive(Debug)]
-pub(super) struct Waiter {
+pub(crate) struct Waiter {
     state: AtomicU8,
-    thread: Thread,
+    sleeper: Sleeper,
+}
+
+#[derive(Debug)]
+enum Sleeper {
+    Thread(Thread),
+    Task(Mutex<Option<Waker>>),
 }
 
 thread_local! {
-    static OWN: Arc<Waiter> = Arc::new(Waiter { state: AtomicU8::new(ASLEEP), thread: thread::current() });
+    static OWN: Arc<Waiter> = Waiter::of_thread();
 }
 
 impl Waiter {
+    fn of_thread() -> Arc<Waiter> {
+        Arc::new(Waiter { state: AtomicU8::new(ASLEEP), sleeper: Sleeper::Thread(thread::current()) })
+    }
+
     /// The waiter of this thread, ready to be registered. A thread waits for one thing at a time.
     pub(super) fn of_this_thread() -> Arc<Waiter> {
-        let waiter = OWN
-            .try_with(Arc::clone)
-            .unwrap_or_else(|_| Arc::new(Waiter { state: AtomicU8::new(ASLEEP), thread: thread::current() }));
+        let waiter = OWN.try_with(Arc::clone).unwrap_or_else(|_| Waiter::of_thread());
         waiter.state.store(ASLEEP, Ordering::Relaxed);
         waiter
+    }
+
+    /// The waiter of a task.
+    pub(super) fn of_task(waker: &Waker) -> Arc<Waiter> {
+        Arc::new(Waiter { state: AtomicU8::new(ASLEEP), sleeper: Sleeper::Task(Mutex::new(Some(waker.clone()))) })
+    }
+
+    /// Makes sure that the task is woken through this waker, if the waiter is still registered; else it must be
+    /// registered anew.
+    pub(super) fn renew(&self, waker: &Waker) -> bool {
+        if let Sleeper::Task(slot) = &self.sleeper {
+            let mut slot = slot.lock();
+            if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *slot = Some(waker.clone());
+            }
+        }
+        self.state.load(Ordering::Acquire) == ASLEEP
+    }
+
+    pub(super) fn is_thread(&self) -> bool {
+        matches!(self.sleeper, Sleeper::Thread(_))
     }
 
     /// Sleeps until woken. Only the thread that registered the waiter calls this.
@@ -48,8 +80,24 @@ impl Waiter {
         }
     }
 
+    /// Call it without holding a lock: a task's waker runs code of the application.
     pub(super) fn wake(&self, wake: Wake) {
         self.state.store(wake as u8, Ordering::Release);
-        self.thread.unpark();
+        match &self.sleeper {
+            Sleeper::Thread(thread) => thread.unpark(),
+            Sleeper::Task(slot) => {
+                let waker = slot.lock().take();
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+/// Wakes all of them.
+pub(super) fn wake_all(waiters: Vec<Arc<Waiter>>) {
+    for waiter in waiters {
+        waiter.wake(Wake::Decided);
     }
 }

@@ -175,6 +175,7 @@ impl Store {
                 return Err(Error::CursorAhead { cursor, position, last });
             }
         };
+        self.make_durable(position)?;
         let inner = &self.inner;
         let (store, timestamp) = (inner.cursors.store, inner.disk.now());
         inner.cursors.save(&CursorFile { store, position, event, timestamp, name: name.clone() })

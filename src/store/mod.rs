@@ -16,10 +16,15 @@
 //! ```
 
 mod append;
+#[cfg(test)]
+mod append_tests;
 mod beside;
 mod cursor;
 mod cursor_file;
+mod durability;
+mod event_store;
 mod open;
+mod pending;
 mod read;
 mod recorded;
 mod snapshot;
@@ -28,6 +33,8 @@ mod stripes;
 mod verify;
 
 pub use cursor::Cursor;
-pub use open::{Options, Stats, Store};
+pub use durability::Durability;
+pub use open::{OpenProgress, Options, Stats, Store};
+pub use pending::Pending;
 pub use read::{AllEvents, StreamEvents, Streams};
 pub use verify::{Verified, VerifyProgress, verify};

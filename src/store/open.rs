@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{cursor::Cursors, recorded, snapshot::Snapshots};
+use super::{cursor::Cursors, durability::Durability, recorded, snapshot::Snapshots};
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
@@ -32,6 +32,7 @@ pub struct Options {
     segment_bytes: u64,
     first_segment_bytes: u64,
     snapshots_kept: usize,
+    durability: Durability,
     report: Option<Report>,
 }
 
@@ -70,6 +71,7 @@ impl Options {
             first_segment_bytes: limits::FIRST_SEGMENT_BYTES,
             snapshots_kept: limits::SNAPSHOTS_KEPT,
             report: None,
+            durability: Durability::Always,
         }
     }
 
@@ -97,6 +99,12 @@ impl Options {
     /// [`limits::SNAPSHOTS_KEPT`] by default. Saving another removes what is beyond.
     pub fn snapshots_kept(mut self, snapshots: usize) -> Options {
         self.snapshots_kept = snapshots;
+        self
+    }
+
+    /// When an append is acknowledged: [`Durability::Always`] by default.
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
         self
     }
 
@@ -140,8 +148,11 @@ impl Options {
         let least = 2 * HEADER_PAGE;
         let round = |bytes: u64| bytes.max(least).next_multiple_of(HEADER_PAGE);
         let segment_bytes = round(self.segment_bytes);
-        let options =
-            LogOptions { segment_bytes, first_segment_bytes: round(self.first_segment_bytes).min(segment_bytes) };
+        let options = LogOptions {
+            segment_bytes,
+            first_segment_bytes: round(self.first_segment_bytes).min(segment_bytes),
+            relaxed: self.durability != Durability::Always,
+        };
         // Small segments make small parts, so that a store made for a test does everything that a large one does.
         let index_options = IndexOptions { store: manifest.store, part_bytes: PART_BYTES.min(segment_bytes) };
         let settled = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
@@ -153,7 +164,14 @@ impl Options {
         let progress = OpenProgress { bytes: 0, total_bytes };
         let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
         let log = Log::open(disk.clone(), dir, manifest, options, known, &mut build)?;
-        Ok(Store { inner: Arc::new(Inner { disk, index, log, snapshots, cursors, _lock: lock }) })
+        let (index, log) = (Arc::new(index), Arc::new(log));
+        let store = Store { inner: Arc::new(Inner { disk, index, log, snapshots, cursors, _lock: lock }) };
+        match self.durability {
+            Durability::Always => {}
+            Durability::OnDemand => store.inner.log.sync_behind(None)?,
+            Durability::Every(time) => store.inner.log.sync_behind(Some(time))?,
+        }
+        Ok(store)
     }
 }
 
@@ -171,8 +189,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) index: Index,
-    pub(super) log: Log,
+    pub(super) index: Arc<Index>,
+    pub(super) log: Arc<Log>,
     pub(super) snapshots: Snapshots,
     pub(super) cursors: Cursors,
     /// Given back last.
@@ -241,7 +259,7 @@ impl Store {
 
     /// The position of the newest event, or [`Position::START`].
     pub fn last_position(&self) -> Position {
-        self.inner.log.durable()
+        self.inner.log.visible()
     }
 
     /// Some numbers about the store.
@@ -370,6 +388,6 @@ impl Store {
     /// When the index cannot be read.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
         let Inner { index, log, .. } = &*self.inner;
-        index.newest(index.stream(stream.as_str()), log.durable()).map(|(version, _)| version)
+        index.newest(index.stream(stream.as_str()), log.visible()).map(|(version, _)| version)
     }
 }

@@ -18,26 +18,26 @@ impl Store {
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
-        StreamEvents { store: self, until: self.inner.log.durable(), read: read.into(), matches: None }
+        StreamEvents { store: self, until: self.inner.log.visible(), read: read.into(), matches: None }
     }
 
     /// The events of the whole log, or those that were asked for, as far as they are durable now.
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
-        let until = self.inner.log.durable().min(read.before.previous());
+        let until = self.inner.log.visible().min(read.before.previous());
         AllEvents { store: self, until, source: None, skipped_to: Position::START, read }
     }
 
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.log.durable(), firsts: None, ended: false }
+        Streams { store: self, until: self.inner.log.visible(), firsts: None, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
     pub(super) fn event_of_position(&self, position: Position) -> Result<Option<RecordedEvent>> {
-        if position == Position::START || position > self.inner.log.durable() {
+        if position == Position::START || position > self.inner.log.visible() {
             return Ok(None);
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();

@@ -155,6 +155,7 @@ impl Store {
             let (stream, version) = (snapshot.stream, snapshot.version);
             return Err(Error::SnapshotAhead { stream, version, actual });
         };
+        self.make_durable(event.position())?;
         self.inner.snapshots.save(snapshot, &event, actual)
     }
 

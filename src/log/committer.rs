@@ -1,0 +1,188 @@
+//! The committer: a thread that does what a task must not, because it takes as long as the disk does.
+//!
+//! It leads commits that no thread waits for, sequences appends that need a new segment first, and syncs a relaxed log
+//! when its time has come. It is started when it is first needed: a store whose appends all block never has it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{open::Log, waiter::wake_all};
+use crate::{
+    disk::{Disk, DiskThread},
+    error::{Error, Result},
+};
+
+/// Something to be done on the committer's thread.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// What the committer is asked for.
+#[derive(Default)]
+pub(super) struct Signal {
+    asks: Mutex<Asks>,
+    asked: Condvar,
+    /// A relaxed log is synced so long after it was written to.
+    every: OnceLock<Duration>,
+}
+
+#[derive(Default)]
+struct Asks {
+    lead: bool,
+    sync: bool,
+    /// When to sync, by the disk's clock.
+    due: Option<Duration>,
+    jobs: VecDeque<Job>,
+    stop: bool,
+}
+
+enum Ask {
+    Lead,
+    Sync,
+    Job(Job),
+    Stop,
+}
+
+impl Signal {
+    pub(super) fn lead(&self) {
+        self.asks.lock().lead = true;
+        self.asked.notify_one();
+    }
+
+    pub(super) fn sync(&self) {
+        self.asks.lock().sync = true;
+        self.asked.notify_one();
+    }
+
+    /// Something was written that is to be synced in time, or now.
+    pub(super) fn sync_later(&self, now: Duration, much: bool) {
+        if much {
+            return self.sync();
+        }
+        let Some(every) = self.every.get() else { return };
+        let mut asks = self.asks.lock();
+        if asks.due.is_none() {
+            asks.due = Some(now + *every);
+            self.asked.notify_one();
+        }
+    }
+
+    fn next(&self, disk: &dyn Disk) -> Ask {
+        let mut asks = self.asks.lock();
+        loop {
+            let left = asks.due.map(|due| due.saturating_sub(disk.monotonic()));
+            if std::mem::take(&mut asks.lead) {
+                return Ask::Lead;
+            } else if let Some(job) = asks.jobs.pop_front() {
+                return Ask::Job(job);
+            } else if asks.stop {
+                return Ask::Stop;
+            } else if asks.sync || left.is_some_and(|left| left.is_zero()) {
+                asks.sync = false;
+                asks.due = None;
+                return Ask::Sync;
+            }
+            match left {
+                Some(left) => drop(self.asked.wait_for(&mut asks, left)),
+                None => self.asked.wait(&mut asks),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signal")
+    }
+}
+
+/// The thread, once it has been started.
+#[derive(Debug, Default)]
+pub(super) struct Committer {
+    thread: Mutex<Option<Box<dyn DiskThread>>>,
+    running: AtomicBool,
+    id: OnceLock<ThreadId>,
+}
+
+impl Log {
+    /// Starts the committer unless it runs.
+    pub(crate) fn start_committer(self: &Arc<Log>) -> Result<()> {
+        let committer = &self.committer;
+        if committer.running.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut thread = committer.thread.lock();
+        if thread.is_none() {
+            let log = self.clone();
+            let body = Box::new(move || log.serve());
+            let started = self.disk.spawn("factlog-commit", body);
+            *thread = Some(started.map_err(|error| Error::io("start a thread for", &self.dir, error))?);
+            committer.running.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Has the committer sync a relaxed log when much was written to it, and so long after it was written to.
+    pub(crate) fn sync_behind(self: &Arc<Log>, every: Option<Duration>) -> Result<()> {
+        if let Some(every) = every {
+            // Set once, when the log is opened.
+            let _ = self.commit.signal.every.set(every);
+        }
+        self.start_committer()
+    }
+
+    fn serve(&self) {
+        // Set by this thread alone, which runs once.
+        let _ = self.committer.id.set(thread::current().id());
+        loop {
+            match self.commit.signal.next(&*self.disk) {
+                Ask::Lead => self.commit.lead_for_others(),
+                Ask::Job(job) => job(),
+                // Whoever waits for it hears of an error, and so does everybody later.
+                Ask::Sync => drop(self.commit.sync()),
+                Ask::Stop => return,
+            }
+        }
+    }
+
+    /// Gives an append that needs `bytes` to the committer. The bytes were counted as parked.
+    pub(crate) fn hand_over(self: &Arc<Log>, bytes: usize, append: impl FnOnce() + Send + 'static) {
+        let log = self.clone();
+        let job = Box::new(move || {
+            append();
+            let mut sequencer = log.commit.look();
+            sequencer.parked -= bytes;
+            let queued = if sequencer.is_crowded() { Vec::new() } else { std::mem::take(&mut sequencer.queued) };
+            drop(sequencer);
+            wake_all(queued);
+        });
+        self.commit.signal.asks.lock().jobs.push_back(job);
+        self.commit.signal.asked.notify_one();
+    }
+
+    /// Ends the committer, when it has done everything that it was given.
+    pub(super) fn stop_committer(&self) {
+        let signal = &self.commit.signal;
+        signal.asks.lock().stop = true;
+        signal.asked.notify_one();
+        if self.committer.id.get() == Some(&thread::current().id()) {
+            // The last handle of the store was dropped by a task that this very thread woke.
+            while let Some(job) = { signal.asks.lock().jobs.pop_front() } {
+                job();
+            }
+            return;
+        }
+        let thread = self.committer.thread.lock().take();
+        if let Some(thread) = thread {
+            thread.join();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Waiting for a commit: threads sleep and may lead, tasks are suspended and never do.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Poll, Waker},
+    thread,
+};
+
+use parking_lot::MutexGuard;
+
+use super::{
+    commit::{Commit, Sequencer},
+    waiter::{Waiter, wake_all},
+};
+use crate::{error::Result, version::Position};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// That the append is acknowledged, by the standard of the log.
+    Visible,
+    /// That it is on the disk.
+    Durable,
+}
+
+impl Commit {
+    fn has_reached(&self, target: Position, goal: Goal) -> bool {
+        let reached = match goal {
+            Goal::Visible => self.visible(),
+            Goal::Durable => self.durable(),
+        };
+        reached >= target
+    }
+
+    /// Waits until the log has come to `target`, leading a commit if nobody does. `own`: the caller waits for an append
+    /// of its own, and will likely come back with another.
+    pub(super) fn wait<'a>(
+        &'a self,
+        mut sequencer: MutexGuard<'a, Sequencer>,
+        target: Position,
+        goal: Goal,
+        own: bool,
+    ) -> Result<()> {
+        let mut counted = !own;
+        while !self.has_reached(target, goal) {
+            sequencer.check()?;
+            if self.has_reached(target, Goal::Visible) {
+                // Written, and in a relaxed log that is not enough.
+                sequencer = self.sync_or_wait(sequencer);
+                continue;
+            }
+            if !counted {
+                sequencer.count(target);
+                counted = true;
+            }
+            if let Err(mut refused) = self.advance(sequencer) {
+                let waiter = Waiter::of_this_thread();
+                refused.register(target, waiter.clone());
+                drop(refused);
+                waiter.sleep();
+                if self.has_reached(target, goal) {
+                    return Ok(());
+                }
+            }
+            sequencer = self.look();
+        }
+        Ok(())
+    }
+
+    /// Brings the buffer closer to the disk, if it is this thread's turn: leads, or waits a moment until those who
+    /// are expected are there. Gives the lock back if all there is to do is to sleep.
+    fn advance<'a>(&'a self, mut sequencer: MutexGuard<'a, Sequencer>) -> Result<(), MutexGuard<'a, Sequencer>> {
+        if sequencer.flying.is_some() || !sequencer.filling.begun {
+            return Err(sequencer);
+        }
+        if sequencer.gather.is_complete(sequencer.filling.writers, || self.disk.monotonic()) {
+            self.lead(sequencer);
+            return Ok(());
+        }
+        if sequencer.gather.watched {
+            return Err(sequencer);
+        }
+        sequencer.gather.watched = true;
+        let deadline = sequencer.gather.deadline();
+        let batches = self.batches.load(Ordering::Acquire);
+        drop(sequencer);
+        // Whoever completes the batch leads it. A sleep this short would oversleep, so the processor is offered to them.
+        while self.batches.load(Ordering::Acquire) == batches && self.disk.monotonic() < deadline {
+            thread::yield_now();
+        }
+        let mut sequencer = self.look();
+        if self.batches.load(Ordering::Acquire) == batches {
+            sequencer.gather.watched = false;
+        }
+        Ok(())
+    }
+
+    /// Syncs a relaxed log, in which everything that is waited for has been written, or waits for the sync that runs.
+    fn sync_or_wait<'a>(&'a self, mut sequencer: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
+        if sequencer.syncing {
+            self.changed.wait(&mut sequencer);
+            return sequencer;
+        }
+        let Some(active) = &sequencer.active else { return sequencer };
+        let segment = active.segment.clone();
+        // What lies in the segments before was synced when they ended.
+        let written = self.visible();
+        sequencer.syncing = true;
+        sequencer.unsynced_bytes = 0;
+        drop(sequencer);
+        let synced = segment.file.sync().map_err(|error| segment.io("sync", error));
+        let mut sequencer = self.look();
+        sequencer.syncing = false;
+        let mut decided = std::mem::take(&mut sequencer.unsynced);
+        match synced {
+            Ok(()) => {
+                self.durable.fetch_max(written.get(), Ordering::AcqRel);
+            }
+            Err(error) => decided.append(&mut sequencer.fail(&error)),
+        }
+        drop(sequencer);
+        self.changed.notify_all();
+        wake_all(decided);
+        self.look()
+    }
+
+    /// Makes everything durable that has been sequenced.
+    pub(super) fn sync(&self) -> Result<()> {
+        let sequencer = self.look();
+        sequencer.check()?;
+        let target = sequencer.next.previous();
+        self.wait(sequencer, target, Goal::Durable, false)
+    }
+
+    /// Sees to the commit of a buffer that no thread waits for. Only the committer calls this.
+    pub(super) fn lead_for_others(&self) {
+        loop {
+            let sequencer = self.look();
+            if !sequencer.filling.wanted || sequencer.check().is_err() || self.advance(sequencer).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Asks the committer to see to everything up to `target`, which nobody may be waiting for.
+    pub(super) fn push(&self, target: Position) {
+        if !self.has_reached(target, Goal::Visible) {
+            self.look().want(self, target);
+        }
+    }
+
+    /// Whether the log has come to `target`; if not, has the task woken when that is decided. The committer must run.
+    pub(super) fn poll(
+        &self,
+        target: Position,
+        goal: Goal,
+        waiter: &mut Option<Arc<Waiter>>,
+        waker: &Waker,
+    ) -> Poll<Result<()>> {
+        let registered = waiter.as_ref().is_some_and(|waiter| waiter.renew(waker));
+        if self.has_reached(target, goal) {
+            return Poll::Ready(Ok(()));
+        }
+        if registered {
+            return Poll::Pending;
+        }
+        let mut sequencer = self.look();
+        if self.has_reached(target, goal) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(error) = sequencer.check() {
+            return Poll::Ready(Err(error));
+        }
+        let own = waiter.insert(Waiter::of_task(waker)).clone();
+        if goal == Goal::Durable && self.relaxed {
+            sequencer.unsynced.push(own);
+            self.signal.sync();
+        } else {
+            sequencer.count(target);
+            sequencer.register(target, own);
+            sequencer.want(self, target);
+        }
+        Poll::Pending
+    }
+}
+
+impl Sequencer {
+    fn flies(&self, target: Position) -> bool {
+        self.flying.as_ref().is_some_and(|flight| flight.last >= target)
+    }
+
+    /// Notes that somebody waits for an append of its own.
+    fn count(&mut self, target: Position) {
+        match &mut self.flying {
+            Some(flight) if flight.last >= target => flight.writers += 1,
+            _ => self.filling.writers += 1,
+        }
+    }
+
+    /// Has the waiter woken when it is decided what becomes of `target`.
+    fn register(&mut self, target: Position, waiter: Arc<Waiter>) {
+        match &mut self.flying {
+            Some(flight) if flight.last >= target => flight.waiters.push(waiter),
+            _ => self.filling.waiters.push(waiter),
+        }
+    }
+
+    /// Has the committer see to the buffer, if `target` is in it.
+    pub(super) fn want(&mut self, commit: &Commit, target: Position) {
+        if self.filling.begun && !self.flies(target) && !self.filling.wanted {
+            self.filling.wanted = true;
+            // What flies has a leader, who will find that the next batch is wanted.
+            if self.flying.is_none() {
+                commit.signal.lead();
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Appends on a disk whose syncs can be held up and made to fail.
+
+use std::{
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{Durability, Options, Pending, Store};
+use crate::{
+    disk::GatedDisk,
+    error::{Error, Result},
+    event::{EventType, NewEvent, StreamName},
+    event_store::{Appended, block_on},
+    version::{ExpectedVersion, Version},
+};
+
+fn name(text: &str) -> StreamName {
+    StreamName::new(text).unwrap()
+}
+
+fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
+    NewEvent::new(EventType::new("Happened").unwrap(), payload.into())
+}
+
+fn open(disk: &GatedDisk, dir: &Path, options: Options) -> Store {
+    options.open_on(Arc::new(disk.clone()), dir).unwrap()
+}
+
+fn append(store: &Store, stream: &str) -> Result<Appended> {
+    store.append(&name(stream), ExpectedVersion::Any, vec![event("x")])
+}
+
+type Appending = Pin<Box<dyn Future<Output = Result<Appended>> + Send>>;
+
+fn appending(store: &Store, stream: &str, payload: impl Into<Vec<u8>>) -> Appending {
+    Box::pin(store.append_async(&name(stream), ExpectedVersion::Any, vec![event(payload)]))
+}
+
+fn poll_once(appending: &mut Appending) -> Poll<Result<Appended>> {
+    appending.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// An open store with one event in it, and a thread whose append stands at the closed gate.
+fn held_up(dir: &Path) -> (GatedDisk, Store, thread::JoinHandle<Result<Appended>>) {
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir, Options::new());
+    append(&store, "first").unwrap();
+    disk.close_gate();
+    let leader = thread::spawn({
+        let store = store.clone();
+        move || append(&store, "leader")
+    });
+    disk.await_arrival();
+    (disk, store, leader)
+}
+
+#[test]
+fn dropping_a_future_after_its_first_poll_does_not_cancel_the_append() {
+    let dir = TempDir::new().unwrap();
+    let (disk, store, leader) = held_up(dir.path());
+    let mut polled = appending(&store, "polled", "x");
+    assert!(poll_once(&mut polled).is_pending());
+    drop(polled);
+    drop(appending(&store, "never polled", "x"));
+    drop(store.submit(&name("submitted"), ExpectedVersion::Any, vec![event("x")]).unwrap());
+    assert_eq!(store.last_position().get(), 1, "nothing is seen that is not durable");
+    let synced = disk.synced().len();
+    disk.open_gate();
+    leader.join().unwrap().unwrap();
+    disk.await_syncs(synced + 2);
+    store.close().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let versions =
+        ["leader", "polled", "submitted", "never polled"].map(|s| store.stream_version(&name(s)).unwrap().get());
+    assert_eq!(versions, [1, 1, 1, 0]);
+}
+
+#[test]
+fn tasks_and_threads_that_come_during_a_sync_share_the_next() {
+    let dir = TempDir::new().unwrap();
+    let (disk, store, leader) = held_up(dir.path());
+    let mut tasks: Vec<_> = (0..50).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
+    assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
+    let submitted: Vec<Pending> = (0..50)
+        .map(|version| {
+            store.submit(&name("s"), ExpectedVersion::Exact(Version::new(version)), vec![event("x")]).unwrap()
+        })
+        .collect();
+    let before = disk.synced().len();
+    disk.open_gate();
+    for task in tasks {
+        block_on(task).unwrap();
+    }
+    for (index, pending) in submitted.into_iter().enumerate() {
+        let appended = pending.appended();
+        assert_eq!(appended.version.get(), index as u64 + 1);
+        let waited = if index % 2 == 0 { pending.wait() } else { block_on(pending) };
+        assert_eq!(waited.unwrap(), appended);
+    }
+    leader.join().unwrap().unwrap();
+    assert_eq!(disk.synced().len() - before, 2, "that of the leader, and one for all the others");
+    assert!(disk.synced()[before..].iter().all(|thread| *thread != thread::current().id()), "a task never syncs");
+}
+
+#[test]
+fn a_task_never_syncs_even_when_segments_are_begun() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new().first_segment_bytes(8 << 10).segment_bytes(16 << 10));
+    for round in 0..20 {
+        let tasks: Vec<_> = (0..4).map(|_| appending(&store, "s", vec![round; 1500])).collect();
+        let mut tasks = tasks.into_iter().map(Box::pin).collect::<Vec<_>>();
+        for task in &mut tasks {
+            let _ = poll_once(task);
+        }
+        let versions: Vec<u64> = tasks
+            .into_iter()
+            .rev()
+            .map(|task| match block_on(task) {
+                Ok(appended) => appended.version.get(),
+                Err(error) => panic!("{error}"),
+            })
+            .collect();
+        let first = u64::from(round) * 4;
+        assert_eq!(versions, [first + 4, first + 3, first + 2, first + 1], "in the order of their first polls");
+    }
+    assert!(store.stats().segments > 5);
+    assert!(disk.synced().iter().all(|thread| *thread != thread::current().id()));
+    let refused = store.append_async(&name("s"), ExpectedVersion::NoStream, vec![event("x")]);
+    assert!(matches!(block_on(refused), Err(Error::WrongExpectedVersion { actual, .. }) if actual.get() == 80));
+    store.close().unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().verify().unwrap().faults, []);
+}
+
+#[test]
+fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
+    let dir = TempDir::new().unwrap();
+    let (disk, store, leader) = held_up(dir.path());
+    let mut tasks: Vec<_> = (0..5).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
+    assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
+    let submitted = store.submit(&name("s"), ExpectedVersion::NoStream, vec![event("x")]).unwrap();
+    let awaited = store.submit(&name("s"), ExpectedVersion::Exact(Version::FIRST), vec![event("x")]).unwrap();
+    let threads: Vec<_> = (0..5)
+        .map(|_| {
+            let store = store.clone();
+            thread::spawn(move || append(&store, "thread"))
+        })
+        .collect();
+    // Refused by an event that will not become durable: no answer about it either.
+    let refused = thread::spawn({
+        let store = store.clone();
+        move || store.append(&name("s"), ExpectedVersion::NoStream, vec![event("x")])
+    });
+    disk.fail();
+    disk.open_gate();
+    let unknown = |result: Result<Appended>| assert!(matches!(result, Err(Error::OutcomeUnknown { .. })), "{result:?}");
+    unknown(leader.join().unwrap());
+    tasks.into_iter().for_each(|task| unknown(block_on(task)));
+    threads.into_iter().for_each(|thread| unknown(thread.join().unwrap()));
+    unknown(submitted.wait());
+    unknown(block_on(awaited));
+    unknown(refused.join().unwrap());
+    unknown(append(&store, "later"));
+    unknown(block_on(appending(&store, "later", "x")));
+    assert!(matches!(store.sync(), Err(Error::OutcomeUnknown { .. })));
+    assert_eq!(store.last_position().get(), 1);
+    assert_eq!(store.read_stream(&name("first")).count(), 1, "reads go on");
+    assert!(matches!(store.close(), Err(Error::OutcomeUnknown { .. })));
+}
+
+#[test]
+fn a_buffer_over_its_bound_makes_tasks_wait_until_there_is_room() {
+    let dir = TempDir::new().unwrap();
+    let (disk, store, leader) = held_up(dir.path());
+    let large = || vec![7; 15 << 20];
+    let mut large: Vec<_> = (0..3).map(|task| appending(&store, &format!("large-{task}"), large())).collect();
+    assert!(large.iter_mut().all(|task| poll_once(task).is_pending()));
+    let mut dropped = appending(&store, "dropped", "x");
+    let mut waits = appending(&store, "waits", "x");
+    assert!(poll_once(&mut dropped).is_pending() && poll_once(&mut waits).is_pending());
+    drop(dropped);
+    disk.open_gate();
+    block_on(waits).unwrap();
+    for task in large {
+        block_on(task).unwrap();
+    }
+    leader.join().unwrap().unwrap();
+    let versions = ["dropped", "waits", "large-2"].map(|s| store.stream_version(&name(s)).unwrap().get());
+    assert_eq!(versions, [0, 1, 1], "what still waited for room was not appended");
+}
+
+#[test]
+fn on_demand_appends_are_visible_when_written_and_durable_when_synced() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new().durability(Durability::OnDemand));
+    let durable = || store.inner.log.durable().get();
+    append(&store, "a").unwrap();
+    let before = disk.synced().len();
+    block_on(appending(&store, "a", "x")).unwrap();
+    store.submit(&name("a"), ExpectedVersion::Exact(Version::new(2)), vec![event("x")]).unwrap().wait().unwrap();
+    assert_eq!((store.last_position().get(), durable(), disk.synced().len()), (3, 0, before));
+    store.sync().unwrap();
+    assert_eq!((durable(), disk.synced().len()), (3, before + 1));
+    store.sync().unwrap();
+    assert_eq!(disk.synced().len(), before + 1, "there is nothing to sync");
+
+    append(&store, "a").unwrap();
+    let refused = |result: Result<Appended>| matches!(result, Err(Error::WrongExpectedVersion { .. }));
+    assert!(refused(store.append(&name("a"), ExpectedVersion::NoStream, vec![event("x")])));
+    assert_eq!(durable(), 4, "what refuses an append is durable");
+    append(&store, "a").unwrap();
+    assert!(refused(block_on(store.append_async(&name("a"), ExpectedVersion::NoStream, vec![event("x")]))));
+    assert_eq!(durable(), 5);
+    append(&store, "a").unwrap();
+    let before = disk.synced().len();
+    store.close().unwrap();
+    assert_eq!(disk.synced().len(), before + 1, "closing syncs");
+}
+
+#[test]
+fn a_store_that_syncs_in_time_needs_nobody_to_ask_for_it() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new().durability(Durability::Every(Duration::from_millis(1))));
+    for _ in 0..3 {
+        let before = disk.synced().len();
+        append(&store, "a").unwrap();
+        disk.await_syncs(before + 1);
+    }
+    store.close().unwrap();
+}
+
+#[test]
+fn a_failed_sync_ends_a_relaxed_store_too() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new().durability(Durability::OnDemand));
+    append(&store, "a").unwrap();
+    disk.fail();
+    assert!(matches!(store.sync(), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(append(&store, "a"), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(block_on(appending(&store, "a", "x")), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(store.close(), Err(Error::OutcomeUnknown { .. })));
+}
+
+#[test]
+fn a_lone_thread_leads_its_own_commits() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new());
+    for _ in 0..10 {
+        append(&store, "s").unwrap();
+    }
+    store.submit(&name("s"), ExpectedVersion::Any, vec![event("x")]).unwrap().wait().unwrap();
+    assert!(disk.synced().iter().all(|thread| *thread == thread::current().id()));
+}
