@@ -18,10 +18,12 @@ pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
-    Appended, BoxFuture, CursorName, EventStore, LoadedSnapshot, LoadedState, MemoryStore, ReadAll, ReadStream,
-    SkipReason, SkippedSnapshot, Snapshot, block_on, load_state, save_state,
+    Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
+    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Subscribe, block_on, load_state, save_state,
 };
-pub use store::{Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Verified, VerifyProgress, verify};
+pub use store::{
+    Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Subscription, Verified, VerifyProgress, verify,
+};
 pub use version::{ExpectedVersion, Position, Version};
 
 /// The README's example compiles.

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::version::Position;
+
 /// Input that the store refuses, found before anything was written. The caller mends the input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -78,5 +80,16 @@ pub enum InvalidInput {
         character: char,
         /// The byte offset in the text.
         at: usize,
+    },
+    /// An acknowledgement to a subscription that was begun without a cursor.
+    #[error("the subscription has no cursor to keep an acknowledgement")]
+    NoCursor,
+    /// An acknowledgement of what the subscription has not given out.
+    #[error("position {position} cannot be acknowledged: the subscription has given out what is up to {given}")]
+    NotGivenOut {
+        /// The position that was to be acknowledged.
+        position: Position,
+        /// What has been given out.
+        given: Position,
     },
 }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    future::ready,
+    future::{poll_fn, ready},
+    sync::Arc,
 };
 
 use parking_lot::RwLock;
 
-use super::{Appended, BoxFuture, EventStore, LoadedSnapshot, ReadAll, ReadStream, Snapshot};
+use super::{
+    Appended, BoxFuture, CursorName, EventStore, EventSubscription, Followed, Following, LoadedSnapshot, ReadAll,
+    ReadStream, Snapshot, Subscribe, Watchers,
+};
 use crate::{
     error::{Error, Result},
     event::{NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
@@ -19,9 +23,11 @@ use crate::{
 const PAGE_EVENTS: usize = 4096;
 
 /// A store that keeps its events in memory and loses them when it is dropped. Otherwise it behaves like the real one.
-#[derive(Debug, Default)]
+/// Cheap to clone: all clones are the same store.
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
+    watchers: Arc<Watchers>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +38,7 @@ struct State {
     streams: HashMap<StreamName, Vec<usize>>,
     /// The newest of each stream.
     snapshots: HashMap<StreamName, BTreeMap<Version, Snapshot>>,
+    cursors: HashMap<CursorName, Position>,
 }
 
 impl State {
@@ -70,6 +77,9 @@ impl MemoryStore {
             places.push(log.len());
             log.push(RecordedEvent::new(recorded, stream, &event.event_type, &event.metadata, &event.payload));
         }
+        drop(state);
+        // Who waits for one stream in memory can as well look at every event.
+        self.watchers.wake_all();
         Ok(Appended { first_version: actual.next(), version: recorded.version, position: recorded.position })
     }
 
@@ -156,5 +166,48 @@ impl EventStore for MemoryStore {
         at_or_below: Version,
     ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
         Box::pin(ready(Ok(self.load_snapshot_now(stream, at_or_below))))
+    }
+
+    fn subscribe(&self, subscribe: Subscribe) -> BoxFuture<'_, Result<Box<dyn EventSubscription>>> {
+        let watcher = self.watchers.register(Vec::new());
+        let following = Following::new(self.clone(), subscribe, watcher);
+        Box::pin(ready(following.map(|following| Box::new(following) as Box<dyn EventSubscription>)))
+    }
+}
+
+impl Followed for MemoryStore {
+    fn page(&self, read: ReadAll) -> Result<Vec<RecordedEvent>> {
+        Ok(self.read_all_now(&read))
+    }
+
+    fn newest(&self) -> Position {
+        Position::new(self.state.read().log.len() as u64)
+    }
+
+    fn is_going_on(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn load_cursor(&self, name: &CursorName) -> Result<Position> {
+        Ok(self.state.read().cursors.get(name).copied().unwrap_or_default())
+    }
+
+    fn save_cursor(&self, name: &CursorName, position: Position) -> Result<()> {
+        self.state.write().cursors.insert(name.clone(), position);
+        Ok(())
+    }
+}
+
+impl EventSubscription for Following<MemoryStore> {
+    fn next(&mut self) -> BoxFuture<'_, Result<RecordedEvent>> {
+        Box::pin(poll_fn(|context| self.poll_next(context)))
+    }
+
+    fn acknowledge(&mut self, position: Position) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(Following::acknowledge(self, position)))
+    }
+
+    fn position(&self) -> Position {
+        Following::position(self)
     }
 }

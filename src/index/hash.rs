@@ -40,6 +40,11 @@ impl ListHash {
         ListHash { key: (hash as u64).max(1), check: (hash >> 64) as u32 }
     }
 
+    /// Stands for the list where 64 bits are enough.
+    pub(crate) fn topic(self) -> u64 {
+        self.key
+    }
+
     /// Names that begin with `$` are no stream's.
     fn hashed(store: &[u8; 16], parts: &[&str; 2]) -> ListHash {
         ListHash::of_stream(store, &parts.concat())

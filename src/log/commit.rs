@@ -23,7 +23,7 @@
 //!   "outcome unknown", and nothing is retried.
 
 use std::{
-    mem,
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -80,6 +80,8 @@ pub(super) struct Filling {
     /// Whether the committer must see to it, unless a thread does: tasks wait for it, or somebody gave up waiting.
     pub(super) wanted: bool,
     pub(super) waiters: Vec<Arc<Waiter>>,
+    /// What the records in it are about, for the observer.
+    topics: Vec<u64>,
 }
 
 impl Filling {
@@ -97,6 +99,16 @@ pub(super) struct Flight {
     pub(super) last: Position,
     pub(super) writers: usize,
     pub(super) waiters: Vec<Arc<Waiter>>,
+    topics: Vec<u64>,
+}
+
+/// Hears of what becomes visible.
+pub(crate) trait Observer: fmt::Debug + Send + Sync {
+    /// Records about these topics have become visible.
+    fn published(&self, topics: &[u64]);
+
+    /// Nothing more will become visible.
+    fn failed(&self);
 }
 
 /// What the lock guards.
@@ -186,7 +198,8 @@ impl Sequencer {
         gather.watched = false;
         let last = next.previous();
         let (writers, waiters) = (mem::take(&mut filling.writers), mem::take(&mut filling.waiters));
-        *flying = Some(Flight { last, writers, waiters });
+        let topics = mem::take(&mut filling.topics);
+        *flying = Some(Flight { last, writers, waiters, topics });
         bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
         Some(Batch { segment: active.segment.clone(), offset, bytes, last })
     }
@@ -218,6 +231,7 @@ pub(super) struct Commit {
     /// Signalled when a batch has been written, a sync is over or the log goes on, for threads that wait for such.
     pub(super) changed: Condvar,
     pub(super) signal: Signal,
+    observer: Arc<dyn Observer>,
     pub(super) durable: AtomicU64,
     pub(super) visible: AtomicU64,
     /// How many batches have been begun.
@@ -225,7 +239,13 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub(super) fn new(disk: Arc<dyn Disk>, relaxed: bool, next: Position, active: Option<Active>) -> Result<Commit> {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        relaxed: bool,
+        observer: Arc<dyn Observer>,
+        next: Position,
+        active: Option<Active>,
+    ) -> Result<Commit> {
         let mut sequencer = Sequencer {
             next,
             active: None,
@@ -248,6 +268,7 @@ impl Commit {
         Ok(Commit {
             disk,
             relaxed,
+            observer,
             sequencer: Mutex::new(sequencer),
             changed: Condvar::new(),
             signal: Signal::default(),
@@ -291,7 +312,7 @@ impl Commit {
 
     /// Gives the records of `draft` their positions and puts them into the buffer. The segment has room for them.
     /// Returns the offset in the segment of the first.
-    pub(super) fn sequence(&self, sequencer: &mut Sequencer, draft: &mut Draft) -> u64 {
+    pub(super) fn sequence(&self, sequencer: &mut Sequencer, draft: &mut Draft, topics: &[u64]) -> u64 {
         let durable = self.durable();
         let Sequencer { next, active: Some(active), filling, .. } = sequencer else { return 0 };
         let offset = active.end.offset;
@@ -299,6 +320,7 @@ impl Commit {
         active.end.offset += draft.footprint() as u64;
         *next = next.plus(draft.len() as u64);
         filling.bytes.extend_from_slice(draft.bytes());
+        filling.topics.extend_from_slice(topics);
         filling.begun = true;
         offset
     }
@@ -313,10 +335,11 @@ impl Commit {
         let now = self.disk.monotonic();
 
         let mut sequencer = self.look();
-        let (writers, mut decided) = match sequencer.flying.take() {
-            Some(flight) => (flight.writers, flight.waiters),
-            None => (0, Vec::new()),
+        let (writers, mut decided, topics) = match sequencer.flying.take() {
+            Some(flight) => (flight.writers, flight.waiters, flight.topics),
+            None => (0, Vec::new(), Vec::new()),
         };
+        let failed = written.is_err();
         let mut successor = None;
         match written {
             Ok(()) => {
@@ -350,6 +373,7 @@ impl Commit {
             successor.wake(Wake::Lead);
         }
         wake_all(decided);
+        if failed { self.observer.failed() } else { self.observer.published(&topics) }
     }
 
     fn publish(&self, last: Position) {

@@ -33,6 +33,7 @@ mod wait;
 mod waiter;
 mod walk;
 
+pub(crate) use commit::Observer;
 pub(crate) use draft::Draft;
 pub(crate) use manifest::{MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_damage};
 pub(crate) use open::{Admission, Log, LogOptions, Sequencing};

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    commit::{Active, Commit, Sequencer},
+    commit::{Active, Commit, Observer, Sequencer},
     committer::Committer,
     draft::Draft,
     manifest::Manifest,
@@ -67,6 +67,7 @@ impl Log {
         dir: &Path,
         mut manifest: Manifest,
         options: LogOptions,
+        observer: Arc<dyn Observer>,
         known: Position,
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
@@ -97,7 +98,7 @@ impl Log {
         }
         let preparer = Preparer::start(disk.clone(), dir)?;
         Ok(Log {
-            commit: Commit::new(disk.clone(), options.relaxed, walked.next, active)?,
+            commit: Commit::new(disk.clone(), options.relaxed, observer, walked.next, active)?,
             segments,
             unmarked: AtomicBool::new(!manifest.clean),
             manifest: Mutex::new(manifest),
@@ -169,6 +170,11 @@ impl Log {
             // Without the thread it is done here. Whoever comes later hears of an error.
             Err(_) => drop(self.wait(target, Goal::Visible)),
         }
+    }
+
+    /// An error when nothing more will become visible.
+    pub(crate) fn is_going_on(&self) -> Result<()> {
+        self.commit.look().check()
     }
 
     /// Makes everything durable that has been sequenced.
@@ -269,9 +275,10 @@ impl Sequencing<'_> {
     }
 
     /// Puts the records behind everything sequenced so far. The lock was taken with room for them.
-    pub(crate) fn push(&mut self, draft: &mut Draft) -> Sequenced {
+    /// `topics` are for the observer, when the records become visible.
+    pub(crate) fn push(&mut self, draft: &mut Draft, topics: &[u64]) -> Sequenced {
         let first = self.sequencer.next;
-        let offset = self.log.commit.sequence(&mut self.sequencer, draft);
+        let offset = self.log.commit.sequence(&mut self.sequencer, draft, topics);
         Sequenced { first, last: self.sequencer.next.previous(), offset }
     }
 

@@ -18,7 +18,7 @@ use super::{Pending, Store, open::Inner, pending::await_log, recorded};
 use crate::{
     error::{Error, Result},
     event::{NewEvent, StreamName},
-    event_store::Appended,
+    event_store::{Appended, Topic},
     index::{Index, Indexed, ListHash},
     log::{Admission, Draft, Goal, Sequencing},
     version::{ExpectedVersion, Position},
@@ -150,6 +150,13 @@ struct Request {
     draft: Draft,
     /// Of each event, its type and its time.
     events: Vec<(ListHash, i64)>,
+    /// What the events are about.
+    topics: Vec<Topic>,
+}
+
+/// What wakes a subscriber of a category: the streams of the category, and the stream of that very name.
+pub(super) fn topics_of_category(index: &Index, category: &str) -> [Topic; 2] {
+    [index.category(category).topic(), index.stream(category).topic()]
 }
 
 /// An append that was refused, which may be said as soon as the event that refused it is durable.
@@ -168,7 +175,7 @@ impl Refused {
 impl Request {
     /// Checks the expected version, gives the events their places and adds them to the index.
     fn sequence(&mut self, sequencing: &mut Sequencing<'_>, index: &Index) -> Result<Appended, Refused> {
-        let Request { stream, list, category, expected, draft, events } = self;
+        let Request { stream, list, category, expected, draft, events, topics } = self;
         if sequencing.is_new_segment() {
             index.freeze();
         }
@@ -179,7 +186,7 @@ impl Request {
             return Err(Refused { newest, error: Error::WrongExpectedVersion { stream, expected, actual: version } });
         }
         recorded::place(draft, version, newest, sequencing.next());
-        let sequenced = sequencing.push(draft);
+        let sequenced = sequencing.push(draft, topics);
         index.add(events.iter().enumerate().map(|(at, (event_type, time))| {
             let start = draft.offset(at);
             let indexed = Indexed {
@@ -257,8 +264,11 @@ impl Inner {
                 let time = event.timestamp.unwrap_or(now).as_micros();
                 (index.event_type(event.event_type.as_str()), time)
             })
-            .collect();
-        Ok(Request { stream: stream.clone(), list, category, expected, draft, events })
+            .collect::<Vec<_>>();
+        let mut topics: Vec<Topic> = events.iter().map(|(event_type, _)| event_type.topic()).collect();
+        topics.dedup();
+        topics.extend([Some(list), category].into_iter().flatten().map(ListHash::topic));
+        Ok(Request { stream: stream.clone(), list, category, expected, draft, events, topics })
     }
 
     /// Sequences a task's append, or leaves it to the committer when that would take long.

@@ -6,7 +6,9 @@ use super::Store;
 use crate::{
     error::Result,
     event::{NewEvent, RecordedEvent, StreamName},
-    event_store::{Appended, BoxFuture, EventStore, LoadedSnapshot, ReadAll, ReadStream, Snapshot},
+    event_store::{
+        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe,
+    },
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -29,6 +31,12 @@ fn page(events: impl Iterator<Item = Result<RecordedEvent>>) -> Result<Vec<Recor
     Ok(page)
 }
 
+impl Store {
+    pub(super) fn read_all_page(&self, read: ReadAll) -> Result<Vec<RecordedEvent>> {
+        page(self.read_all(read))
+    }
+}
+
 /// The futures need no runtime. An append never blocks the thread that polls it: see [`Store::append_async`]. A read does its
 /// work when it is first polled, and is ready then: what is not in memory, that thread waits for.
 impl EventStore for Store {
@@ -46,7 +54,7 @@ impl EventStore for Store {
     }
 
     fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        Box::pin(async move { page(Store::read_all(self, read)) })
+        Box::pin(async move { self.read_all_page(read) })
     }
 
     fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
@@ -67,5 +75,12 @@ impl EventStore for Store {
         at_or_below: Version,
     ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
         Box::pin(async move { Store::load_snapshot(self, stream, at_or_below) })
+    }
+
+    fn subscribe(&self, subscribe: Subscribe) -> BoxFuture<'_, Result<Box<dyn EventSubscription>>> {
+        Box::pin(async move {
+            let subscription = Store::subscribe(self, subscribe)?;
+            Ok(Box::new(subscription) as Box<dyn EventSubscription>)
+        })
     }
 }

@@ -30,6 +30,7 @@ mod recorded;
 mod snapshot;
 mod snapshot_file;
 mod stripes;
+mod subscribe;
 mod verify;
 
 pub use cursor::Cursor;
@@ -37,4 +38,5 @@ pub use durability::Durability;
 pub use open::{OpenProgress, Options, Stats, Store};
 pub use pending::Pending;
 pub use read::{AllEvents, StreamEvents, Streams};
+pub use subscribe::Subscription;
 pub use verify::{Verified, VerifyProgress, verify};

@@ -11,10 +11,12 @@ use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
     event::{RecordedEvent, StreamName},
+    event_store::Watchers,
     index::{Index, IndexOptions},
     limits,
     log::{
-        HEADER_PAGE, Log, LogOptions, MANIFEST, MANIFEST_NEW, Manifest, Segment, StoredRecord, Visitor, manifest_damage,
+        HEADER_PAGE, Log, LogOptions, MANIFEST, MANIFEST_NEW, Manifest, Observer, Segment, StoredRecord, Visitor,
+        manifest_damage,
     },
     version::{Position, Version},
 };
@@ -163,9 +165,11 @@ impl Options {
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
         let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
-        let log = Log::open(disk.clone(), dir, manifest, options, known, &mut build)?;
+        let watchers = Arc::new(Watchers::default());
+        let observer = Arc::new(Wake(watchers.clone()));
+        let log = Log::open(disk.clone(), dir, manifest, options, observer, known, &mut build)?;
         let (index, log) = (Arc::new(index), Arc::new(log));
-        let store = Store { inner: Arc::new(Inner { disk, index, log, snapshots, cursors, _lock: lock }) };
+        let store = Store { inner: Arc::new(Inner { disk, index, log, watchers, snapshots, cursors, _lock: lock }) };
         match self.durability {
             Durability::Always => {}
             Durability::OnDemand => store.inner.log.sync_behind(None)?,
@@ -191,10 +195,26 @@ pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Arc<Index>,
     pub(super) log: Arc<Log>,
+    /// Who waits for new events.
+    pub(super) watchers: Arc<Watchers>,
     pub(super) snapshots: Snapshots,
     pub(super) cursors: Cursors,
     /// Given back last.
     _lock: Box<dyn DiskLock>,
+}
+
+/// Wakes the subscribers.
+#[derive(Debug)]
+struct Wake(Arc<Watchers>);
+
+impl Observer for Wake {
+    fn published(&self, topics: &[u64]) {
+        self.0.publish(topics.iter().copied());
+    }
+
+    fn failed(&self) {
+        self.0.wake_all();
+    }
 }
 
 impl Drop for Inner {

@@ -153,7 +153,10 @@ impl<'a> AllEvents<'a> {
             // The stream of that very name is of the category too, and has no other list.
             union([inner.index.category(category), inner.index.stream(category)].into_iter().map(list).collect())
         });
-        let category = category.transpose()?;
+        let category = match &self.read.stream {
+            Some(stream) => Some(union([list(inner.index.stream(stream.as_str()))].into_iter().collect())?),
+            None => category.transpose()?,
+        };
         let mut selection = match (self.read.types.is_empty(), category) {
             (true, None) if self.read.backwards => return Ok(Source::Down(first)),
             (true, None) => {
@@ -186,7 +189,9 @@ impl<'a> AllEvents<'a> {
 
     /// The next event that may be wanted.
     fn candidate(&mut self) -> Result<Option<(Found, RecordedEvent)>> {
-        if self.read.limit == 0 || self.read.after >= self.until {
+        let foreign =
+            |stream: &StreamName| self.read.category.as_deref().is_some_and(|category| stream.category() != category);
+        if self.read.limit == 0 || self.read.after >= self.until || self.read.stream.as_ref().is_some_and(foreign) {
             return Ok(None);
         }
         if self.source.is_none() {
@@ -254,7 +259,8 @@ impl<'a> AllEvents<'a> {
         let right_type = types.is_empty() || types.contains(&event.event_type());
         let stream = event.stream();
         let right_category = self.read.category.as_deref().is_none_or(|category| stream.category() == category);
-        if right_type && right_category && event.position() == found.position {
+        let right_stream = self.read.stream.as_ref().is_none_or(|wanted| stream == *wanted);
+        if right_type && right_category && right_stream && event.position() == found.position {
             return Ok(());
         }
         Err(self.store.misled(found, event, &format!("types {types:?} in category {:?}", self.read.category)))

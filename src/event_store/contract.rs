@@ -1,0 +1,97 @@
+//! The trait that every store implements. See the [module](super) for what it promises.
+
+use std::{future::Future, pin::Pin};
+
+use super::{EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe};
+use crate::{
+    error::Result,
+    event::{NewEvent, RecordedEvent, StreamName},
+    version::{ExpectedVersion, Position, Version},
+};
+
+/// A future that an [`EventStore`] returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What an accepted append wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Version of the first event of the append.
+    pub first_version: Version,
+    /// Version of its last event, and so of the stream.
+    pub version: Version,
+    /// Position of its last event.
+    pub position: Position,
+}
+
+/// A store of events: appends with optimistic concurrency, and reads by stream and of the whole log.
+///
+/// Reads answer with at most a page of events, as many as `limit` asks for and the store finds reasonable: an answer
+/// with fewer events than asked for is no sign of the end. The end is an empty answer.
+pub trait EventStore: Send + Sync {
+    /// Appends `events` to `stream`, all or none, if the stream is at the expected version. Ready when they are durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::Error::action`] for what each leaves to do.
+    fn append<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<Appended>>;
+
+    /// Reads the next events of a stream, in order of version. None for a stream that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// When the events cannot be read or are damaged.
+    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>>;
+
+    /// Reads the next events of the whole log, in order of position.
+    ///
+    /// # Errors
+    ///
+    /// When the events cannot be read or are damaged.
+    fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>>;
+
+    /// The version of a stream: that of its newest event, or [`Version::NONE`].
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>>;
+
+    /// The position of the newest event, or [`Position::START`].
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    fn last_position(&self) -> BoxFuture<'_, Result<Position>>;
+
+    /// Keeps a snapshot, in place of one of the same stream and version. Ready when it is durable by the store's own
+    /// standard. [`save_state`] does this for a typed state.
+    ///
+    /// # Errors
+    ///
+    /// When the stream has not reached its version, when it is too large, or when it cannot be written.
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>>;
+
+    /// The newest usable snapshot of a stream at or below a version; [`Version::MAX`] for the newest of all. [`load_state`]
+    /// does this for a typed state.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached or its events cannot be read. A snapshot that cannot be used is no error: it is skipped.
+    fn load_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        at_or_below: Version,
+    ) -> BoxFuture<'a, Result<LoadedSnapshot>>;
+
+    /// Follows the log: what is asked for and already there first, and then what comes.
+    ///
+    /// # Errors
+    ///
+    /// When the cursor to start from cannot be read, or the store cannot be reached.
+    fn subscribe(&self, subscribe: Subscribe) -> BoxFuture<'_, Result<Box<dyn EventSubscription>>>;
+}
