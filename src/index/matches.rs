@@ -83,7 +83,7 @@ impl Piece {
     }
 
     /// The index of the first position that is not before this one.
-    fn lower_bound(&mut self, position: Position) -> Result<usize> {
+    pub(super) fn lower_bound(&mut self, position: Position) -> Result<usize> {
         let Some(place) = position.get().checked_sub(self.base().get()) else { return Ok(0) };
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         match &self.source {

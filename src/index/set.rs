@@ -79,21 +79,35 @@ impl State {
         if version == Some(Version::NONE) {
             return Ok((Version::NONE, Position::START));
         }
-        newest_in_runs(&self.runs, stream)
+        newest_in_runs(&self.runs, stream, until)
     }
 }
 
-fn newest_in_runs(runs: &[Arc<Run>], stream: ListHash) -> Result<(Version, Position)> {
+fn newest_in_runs(runs: &[Arc<Run>], stream: ListHash, until: Position) -> Result<(Version, Position)> {
     for run in runs.iter().rev() {
-        if let Some(list) = run.find(stream)? {
-            let first_version = list.first_version;
-            let mut piece = Piece::of_run(run.clone(), list)?;
-            let count = piece.len();
-            let position = piece.position(count.saturating_sub(1))?;
-            return Ok((first_version.plus(count as u64 - 1), position));
+        if let Some((mut piece, first_version)) = piece_of_run(run, stream, until)?
+            && let Some(newest) = piece.len().checked_sub(1)
+        {
+            return Ok((first_version.plus(newest as u64), piece.position(newest)?));
         }
     }
     Ok((Version::NONE, Position::START))
+}
+
+/// What a run holds of a list, none behind `until`, and the first version. A run may have been written since the reader
+/// was bounded.
+fn piece_of_run(run: &Arc<Run>, list: ListHash, until: Position) -> Result<Option<(Piece, Version)>> {
+    if run.first > until {
+        return Ok(None);
+    }
+    let Some(list) = run.find(list)? else { return Ok(None) };
+    let first_version = list.first_version;
+    let mut piece = Piece::of_run(run.clone(), list)?;
+    if run.last > until {
+        let behind = piece.lower_bound(until.next())?;
+        piece.narrow(0, behind);
+    }
+    Ok(Some((piece, first_version)))
 }
 
 impl Index {
@@ -185,7 +199,7 @@ impl Index {
         }
         let runs = state.runs.clone();
         drop(state);
-        newest_in_runs(&runs, stream).map(|_| ())
+        newest_in_runs(&runs, stream, Position::MAX).map(|_| ())
     }
 
     /// The offset in its segment of an event.
@@ -231,17 +245,12 @@ impl Index {
         }
         drop(state);
         for run in runs {
-            if let Some(list) = run.find(list)? {
-                let first_version = list.first_version;
-                push(Piece::of_run(run, list)?, first_version);
+            if let Some((piece, first_version)) = piece_of_run(&run, list, until)? {
+                push(piece, first_version);
             }
         }
         in_memory.into_iter().rev().for_each(|(piece, first_version)| push(piece, first_version));
-        let mut matches = Matches::new(pieces.into_iter(), direction);
-        if direction == Direction::Backwards {
-            matches.seek(until)?;
-        }
-        Ok(matches)
+        Ok(Matches::new(pieces.into_iter(), direction))
     }
 
     /// Whether a run holds this event under its stream and version; `None` when no run covers its position.

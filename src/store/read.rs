@@ -3,6 +3,8 @@
 //! A reader is bounded when it is made: it gives out what was durable then, however much is appended meanwhile. It
 //! holds no lock between two events. What it was led to by the index is compared with what was asked for.
 
+use std::collections::BTreeSet;
+
 use super::{Store, recorded};
 use crate::{
     error::{Damage, Error, Result},
@@ -64,6 +66,11 @@ impl Store {
             Err(error) => error,
         }
     }
+}
+
+/// Whether a stream of the very name of a category is of that category too: then it has no other list than its own.
+fn of_its_own_category(category: &str) -> bool {
+    StreamName::new(category).is_ok_and(|stream| stream.category() == category)
 }
 
 fn direction(backwards: bool) -> Direction {
@@ -148,10 +155,12 @@ impl<'a> AllEvents<'a> {
         let direction = direction(self.read.backwards);
         let union = |lists: Result<Vec<Matches>>| lists.map(|lists| Union::new(lists, direction));
         let list = |hash| inner.index.matches(hash, None, self.until, direction);
-        let types = self.read.types.iter().map(|event_type| list(inner.index.event_type(event_type.as_str())));
+        // A type that was named twice is one list all the same: no event comes twice.
+        let types: BTreeSet<_> = self.read.types.iter().collect();
+        let types = types.into_iter().map(|event_type| list(inner.index.event_type(event_type.as_str())));
         let category = self.read.category.as_deref().map(|category| {
-            // The stream of that very name is of the category too, and has no other list.
-            union([inner.index.category(category), inner.index.stream(category)].into_iter().map(list).collect())
+            let own = of_its_own_category(category).then(|| inner.index.stream(category));
+            union([inner.index.category(category)].into_iter().chain(own).map(list).collect())
         });
         let category = match &self.read.stream {
             Some(stream) => Some(union([list(inner.index.stream(stream.as_str()))].into_iter().collect())?),
