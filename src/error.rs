@@ -12,7 +12,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
 use crate::{
-    event::{InvalidInput, StreamName},
+    event::{EventId, InvalidInput, StreamName},
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -32,6 +32,18 @@ pub enum Error {
         expected: ExpectedVersion,
         /// The version that the stream is at.
         actual: Version,
+    },
+
+    /// An event of the append has the id of an event that is in the stream, and is another; or only a part of the append is
+    /// there. Nothing was stored.
+    #[error("the id {id} is taken: version {version} of stream `{stream}` has it, and the appends differ")]
+    DuplicateEventId {
+        /// The stream.
+        stream: StreamName,
+        /// The id.
+        id: EventId,
+        /// The version of the event that has it.
+        version: Version,
     },
 
     /// The input breaks a rule. Nothing was stored.
@@ -131,9 +143,11 @@ impl Error {
     pub fn action(&self) -> Action {
         match self {
             Error::WrongExpectedVersion { .. } => Action::DecideAgain,
-            Error::Invalid(_) | Error::SnapshotAhead { .. } | Error::CursorAhead { .. } | Error::NotAStore { .. } => {
-                Action::FixInput
-            }
+            Error::Invalid(_)
+            | Error::DuplicateEventId { .. }
+            | Error::SnapshotAhead { .. }
+            | Error::CursorAhead { .. }
+            | Error::NotAStore { .. } => Action::FixInput,
             Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,

@@ -19,7 +19,8 @@ pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Subscribe, block_on, load_state, save_state,
+    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, StreamAppend, Subscribe, block_on, load_state,
+    save_state,
 };
 pub use store::{
     Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Subscription, Verified, VerifyProgress, verify,

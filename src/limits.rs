@@ -19,6 +19,10 @@ pub const APPEND_EVENTS: usize = 10_000;
 /// Largest append in bytes: the sum of its events, counted as for [`EVENT_BYTES`].
 pub const APPEND_BYTES: usize = 32 << 20;
 
+/// How many of a stream's newest events are looked at for an append that was made before, when it expects no particular
+/// version.
+pub const RECENT_EVENTS: usize = 1_000;
+
 /// Full size of a segment file in bytes, unless the options say otherwise.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 

@@ -81,6 +81,12 @@ pub enum InvalidInput {
         /// The byte offset in the text.
         at: usize,
     },
+    /// An append that names a stream twice.
+    #[error("stream `{stream}` is named twice in one append")]
+    StreamTwice {
+        /// The stream.
+        stream: String,
+    },
     /// An acknowledgement to a subscription that was begun without a cursor.
     #[error("the subscription has no cursor to keep an acknowledgement")]
     NoCursor,

@@ -94,18 +94,26 @@ impl NewEvent {
     }
 
     /// Checks the rules for an append as a whole and for each of its events.
-    pub(crate) fn check_append(stream: &StreamName, events: &[NewEvent]) -> Result<(), InvalidInput> {
+    pub(crate) fn check_append<'a>(
+        streams: impl Iterator<Item = (&'a StreamName, &'a [NewEvent])>,
+    ) -> Result<(), InvalidInput> {
         let too_large = |what, unit, found, limit| Err(InvalidInput::TooLarge { what, unit, found, limit });
-        if events.is_empty() {
+        let (mut total, mut count) = (0usize, 0usize);
+        for (stream, events) in streams {
+            if events.is_empty() {
+                return Err(InvalidInput::NoEvents);
+            }
+            count = count.saturating_add(events.len());
+            for event in events {
+                event.check(stream)?;
+                total = total.saturating_add(event.size_in(stream));
+            }
+        }
+        if count == 0 {
             return Err(InvalidInput::NoEvents);
         }
-        if events.len() > limits::APPEND_EVENTS {
-            return too_large("append", "events", events.len(), limits::APPEND_EVENTS);
-        }
-        let mut total = 0usize;
-        for event in events {
-            event.check(stream)?;
-            total = total.saturating_add(event.size_in(stream));
+        if count > limits::APPEND_EVENTS {
+            return too_large("append", "events", count, limits::APPEND_EVENTS);
         }
         if total > limits::APPEND_BYTES {
             return too_large("append", "bytes", total, limits::APPEND_BYTES);
@@ -144,7 +152,7 @@ mod tests {
     fn an_append_beyond_a_limit_is_refused_before_it_reaches_a_store() {
         let stream = StreamName::new("s").unwrap();
         let event = |bytes: usize| NewEvent::new(EventType::new("T").unwrap(), vec![0; bytes]);
-        let check = |events: &[NewEvent]| NewEvent::check_append(&stream, events);
+        let check = |events: &[NewEvent]| NewEvent::check_append([(&stream, events)].into_iter());
         assert_eq!(check(&[]), Err(InvalidInput::NoEvents));
         assert_eq!(check(&[event(limits::EVENT_BYTES - 2)]), Ok(()));
         assert!(matches!(check(&[event(limits::EVENT_BYTES - 1)]), Err(InvalidInput::TooLarge { what: "event", .. })));

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use super::{EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe};
 use crate::{
     error::Result,
-    event::{NewEvent, RecordedEvent, StreamName},
+    event::{InvalidInput, NewEvent, RecordedEvent, StreamName},
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -23,12 +23,43 @@ pub struct Appended {
     pub position: Position,
 }
 
+/// Events for one stream, as a part of an append to several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAppend {
+    /// The stream.
+    pub stream: StreamName,
+    /// The condition that it must meet.
+    pub expected: ExpectedVersion,
+    /// What is to be appended to it.
+    pub events: Vec<NewEvent>,
+}
+
+impl StreamAppend {
+    /// Events for a stream.
+    pub fn new(stream: StreamName, expected: impl Into<ExpectedVersion>, events: Vec<NewEvent>) -> StreamAppend {
+        StreamAppend { stream, expected: expected.into(), events }
+    }
+
+    /// Checks the rules for an append to several streams.
+    pub(crate) fn check(appends: &[StreamAppend]) -> Result<()> {
+        NewEvent::check_append(appends.iter().map(|append| (&append.stream, &append.events[..])))?;
+        let mut streams: Vec<&StreamName> = appends.iter().map(|append| &append.stream).collect();
+        streams.sort_unstable();
+        match streams.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(InvalidInput::StreamTwice { stream: pair[0].to_string() }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A store of events: appends with optimistic concurrency, and reads by stream and of the whole log.
 ///
 /// Reads answer with at most a page of events, as many as `limit` asks for and the store finds reasonable: an answer
 /// with fewer events than asked for is no sign of the end. The end is an empty answer.
 pub trait EventStore: Send + Sync {
     /// Appends `events` to `stream`, all or none, if the stream is at the expected version. Ready when they are durable.
+    ///
+    /// The same again, with the same event ids, is answered as it was the first time, and stored once.
     ///
     /// # Errors
     ///
@@ -39,6 +70,14 @@ pub trait EventStore: Send + Sync {
         expected: ExpectedVersion,
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>>;
+
+    /// Appends to several streams, all or none, if each is at its expected version: as one commit, in the order given. Ready
+    /// when all is durable. The answers are in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`EventStore::append`].
+    fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>>;
 
     /// Reads the next events of a stream, in order of version. None for a stream that does not exist.
     ///

@@ -10,10 +10,10 @@ use parking_lot::RwLock;
 
 use super::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, Followed, Following, LoadedSnapshot, ReadAll,
-    ReadStream, Snapshot, Subscribe, Watchers,
+    ReadStream, Snapshot, StreamAppend, Subscribe, Watchers, judge,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     event::{NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
     limits,
     version::{ExpectedVersion, Position, Version},
@@ -47,40 +47,59 @@ impl State {
     }
 }
 
+impl State {
+    /// Appends what was judged fit to be.
+    fn append(&mut self, append: &StreamAppend, now: Timestamp) -> Appended {
+        let State { log, streams, .. } = self;
+        let StreamAppend { stream, events, .. } = append;
+        let places = streams.entry(stream.clone()).or_default();
+        let first_version = Version::new(places.len() as u64 + 1);
+        for event in events {
+            places.push(log.len());
+            let recorded = Recorded {
+                position: Position::new(log.len() as u64 + 1),
+                version: Version::new(places.len() as u64),
+                id: event.id,
+                timestamp: event.timestamp.unwrap_or(now),
+            };
+            log.push(RecordedEvent::new(recorded, stream, &event.event_type, &event.metadata, &event.payload));
+        }
+        let (version, position) = (Version::new(places.len() as u64), Position::new(log.len() as u64));
+        Appended { first_version, version, position }
+    }
+
+    fn read_stream(&self, read: &ReadStream, most: usize) -> Vec<RecordedEvent> {
+        let places = self.streams.get(&read.stream).map_or(&[][..], |places| places);
+        let from = index_after(read.from.get().saturating_sub(1)).min(places.len());
+        let to = index_after(read.to.get()).clamp(from, places.len());
+        let events = places[from..to].iter().map(|place| &self.log[*place]);
+        page(events, read.backwards, read.limit.min(most))
+    }
+}
+
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
         MemoryStore::default()
     }
 
-    fn append_now(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
-        NewEvent::check_append(stream, &events)?;
+    fn append_now(&self, appends: &[StreamAppend]) -> Result<Vec<Appended>> {
+        StreamAppend::check(appends)?;
         let mut state = self.state.write();
-        let actual = state.version(stream);
-        if !expected.accepts(actual) {
-            return Err(Error::WrongExpectedVersion { stream: stream.clone(), expected, actual });
+        let before = judge(
+            appends,
+            |append| Ok(state.version(&append.stream)),
+            |append, from, to| Ok(state.read_stream(&ReadStream::new(&append.stream).from(from).to(to), usize::MAX)),
+        )?;
+        if let Some(first_answers) = before {
+            return Ok(first_answers);
         }
-        let State { log, streams, .. } = &mut *state;
-        let places = streams.entry(stream.clone()).or_default();
-        let mut recorded = Recorded {
-            position: Position::new(log.len() as u64),
-            version: actual,
-            id: events[0].id,
-            timestamp: Timestamp::now(),
-        };
-        let now = recorded.timestamp;
-        for event in events {
-            recorded.position = recorded.position.next();
-            recorded.version = recorded.version.next();
-            recorded.id = event.id;
-            recorded.timestamp = event.timestamp.unwrap_or(now);
-            places.push(log.len());
-            log.push(RecordedEvent::new(recorded, stream, &event.event_type, &event.metadata, &event.payload));
-        }
+        let now = Timestamp::now();
+        let appended = appends.iter().map(|append| state.append(append, now)).collect();
         drop(state);
         // Who waits for one stream in memory can as well look at every event.
         self.watchers.wake_all();
-        Ok(Appended { first_version: actual.next(), version: recorded.version, position: recorded.position })
+        Ok(appended)
     }
 
     fn save_snapshot_now(&self, snapshot: Snapshot) -> Result<()> {
@@ -101,18 +120,9 @@ impl MemoryStore {
         LoadedSnapshot { snapshot: newest.map(|(_, snapshot)| snapshot.clone()), skipped: Vec::new() }
     }
 
-    fn read_stream_now(&self, read: &ReadStream) -> Vec<RecordedEvent> {
-        let state = self.state.read();
-        let places = state.streams.get(&read.stream).map_or(&[][..], |places| places);
-        let from = index_after(read.from.get().saturating_sub(1)).min(places.len());
-        let to = index_after(read.to.get()).clamp(from, places.len());
-        let events = places[from..to].iter().map(|place| &state.log[*place]);
-        page(events, read.backwards, read.limit)
-    }
-
     fn read_all_now(&self, read: &ReadAll) -> Vec<RecordedEvent> {
         let log = &self.state.read().log;
-        page(log.iter().filter(|event| read.wants(event)), read.backwards, read.limit)
+        page(log.iter().filter(|event| read.wants(event)), read.backwards, read.limit.min(PAGE_EVENTS))
     }
 }
 
@@ -121,7 +131,6 @@ fn page<'a>(
     backwards: bool,
     limit: usize,
 ) -> Vec<RecordedEvent> {
-    let limit = limit.min(PAGE_EVENTS);
     if backwards { events.rev().take(limit).cloned().collect() } else { events.take(limit).cloned().collect() }
 }
 
@@ -137,11 +146,16 @@ impl EventStore for MemoryStore {
         expected: ExpectedVersion,
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>> {
-        Box::pin(ready(self.append_now(stream, expected, events)))
+        let appended = self.append_now(&[StreamAppend::new(stream.clone(), expected, events)]);
+        Box::pin(ready(appended.map(|appended| appended[0])))
+    }
+
+    fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
+        Box::pin(ready(self.append_now(&appends)))
     }
 
     fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        Box::pin(ready(Ok(self.read_stream_now(&read))))
+        Box::pin(ready(Ok(self.state.read().read_stream(&read, PAGE_EVENTS))))
     }
 
     fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {

@@ -258,7 +258,6 @@ pub(crate) struct Sequencing<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sequenced {
     pub(crate) first: Position,
-    pub(crate) last: Position,
     /// The offset in the segment of the first record.
     pub(crate) offset: u64,
 }
@@ -279,7 +278,7 @@ impl Sequencing<'_> {
     pub(crate) fn push(&mut self, draft: &mut Draft, topics: &[u64]) -> Sequenced {
         let first = self.sequencer.next;
         let offset = self.log.commit.sequence(&mut self.sequencer, draft, topics);
-        Sequenced { first, last: self.sequencer.next.previous(), offset }
+        Sequenced { first, offset }
     }
 
     /// Whether so much is waiting that it should be on its way before anyone waits for it.

@@ -14,13 +14,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Pending, Store, open::Inner, pending::await_log, recorded};
+use super::{
+    Pending, Store,
+    pending::await_log,
+    request::{Request, Sequenced},
+};
 use crate::{
     error::{Error, Result},
-    event::{NewEvent, StreamName},
-    event_store::{Appended, Topic},
-    index::{Index, Indexed, ListHash},
-    log::{Admission, Draft, Goal, Sequencing},
+    event::{InvalidInput, NewEvent, StreamName},
+    event_store::{Appended, StreamAppend},
+    log::{Admission, Goal},
     version::{ExpectedVersion, Position},
 };
 
@@ -28,18 +31,42 @@ impl Store {
     /// Appends events to a stream, all or none, if it is at the expected version. When this returns they are on the
     /// disk, or what [`crate::Options::durability`] says instead.
     ///
+    /// The same append again, with the same event ids and content, is answered as it was the first time, and nothing is stored
+    /// twice: so whoever did not hear the answer can simply repeat it. It is recognised by the events behind the expected
+    /// version, or, when none in particular is expected, among the stream's newest [`crate::limits::RECENT_EVENTS`].
+    ///
     /// # Errors
     ///
     /// - [`Error::WrongExpectedVersion`]: the stream is not at the expected version; nothing was stored;
+    /// - [`Error::DuplicateEventId`]: the stream has an event of that id, and this append is another; nothing was stored;
     /// - [`Error::Invalid`]: no events, or beyond a limit; nothing was stored;
     /// - [`Error::NoSpace`]: the disk is full; nothing was stored, and the same append can succeed later;
     /// - [`Error::OutcomeUnknown`]: a write or sync failed; open the store again to see what it holds.
     pub fn append(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
-        let mut request = self.inner.request(stream, expected, events)?;
-        let mut sequencing = self.inner.log.sequence(request.draft.footprint())?;
-        match request.sequence(&mut sequencing, &self.inner.index) {
-            Ok(appended) => sequencing.wait(appended.position, Goal::Visible, true).map(|()| appended),
-            Err(refused) => refused.wait(sequencing),
+        one(self.append_streams(vec![StreamAppend::new(stream.clone(), expected, events)])?)
+    }
+
+    /// Appends to several streams, all or none, if each is at its expected version: one commit, whose events lie behind each
+    /// other in the order given. When this returns they are on the disk. The answers are in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::append`]; and [`Error::Invalid`] when a stream is named twice. The limits are for all streams together.
+    pub fn append_streams(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
+        let mut request = self.request(appends)?;
+        loop {
+            self.look_up(&mut request)?;
+            let inner = &*self.inner;
+            let mut sequencing = inner.log.sequence(request.footprint())?;
+            match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
+                Sequenced::Placed(placed) => {
+                    return sequencing.wait(last(&placed), Goal::Visible, true).map(|()| placed);
+                }
+                Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
+            }
+            if let Some(first_answers) = self.settle(&request)? {
+                return Ok(first_answers);
+            }
         }
     }
 
@@ -72,18 +99,25 @@ impl Store {
     ///
     /// As for [`Store::append`].
     pub fn submit(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Pending> {
-        let mut request = self.inner.request(stream, expected, events)?;
-        let mut sequencing = self.inner.log.sequence(request.draft.footprint())?;
-        match request.sequence(&mut sequencing, &self.inner.index) {
-            Ok(appended) => {
-                let presses = sequencing.is_pressing();
-                drop(sequencing);
-                if presses {
-                    self.inner.log.push(appended.position);
+        let mut request = self.request(vec![StreamAppend::new(stream.clone(), expected, events)])?;
+        loop {
+            self.look_up(&mut request)?;
+            let inner = &*self.inner;
+            let mut sequencing = inner.log.sequence(request.footprint())?;
+            match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
+                Sequenced::Placed(placed) => {
+                    let presses = sequencing.is_pressing();
+                    drop(sequencing);
+                    if presses {
+                        inner.log.push(last(&placed));
+                    }
+                    return one(placed).map(|appended| Pending::new(&inner.log, appended));
                 }
-                Ok(Pending::new(&self.inner.log, appended))
+                Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
             }
-            Err(refused) => refused.wait(sequencing),
+            if let Some(first_answers) = self.settle(&request)? {
+                return one(first_answers).map(|appended| Pending::new(&inner.log, appended));
+            }
         }
     }
 
@@ -102,24 +136,47 @@ impl Store {
         expected: ExpectedVersion,
         events: Vec<NewEvent>,
     ) -> impl Future<Output = Result<Appended>> + Send + use<> {
-        let (inner, stream) = (self.inner.clone(), stream.clone());
+        let appending = self.append_streams_async(vec![StreamAppend::new(stream.clone(), expected, events)]);
+        async move { one(appending.await?) }
+    }
+
+    /// Appends to several streams as [`Store::append_streams`] does, for a task: see [`Store::append_async`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::append_streams`].
+    pub fn append_streams_async(
+        &self,
+        appends: Vec<StreamAppend>,
+    ) -> impl Future<Output = Result<Vec<Appended>>> + Send + use<> {
+        let store = self.clone();
         async move {
-            let request = inner.request(&stream, expected, events)?;
-            inner.log.start_committer()?;
-            let mut request = Some(request);
-            let sequenced = match poll_fn(|context| inner.admit(&mut request, context.waker())).await? {
-                Admitted::Sequenced(sequenced) => sequenced,
-                Admitted::Parked(ticket) => poll_fn(|context| ticket.poll(context)).await?,
-            };
-            match sequenced {
-                Ok(appended) => Pending::new(&inner.log, appended).await,
-                Err(refused) => {
-                    let mut waiter = None;
-                    let durable = |context: &mut Context<'_>| {
-                        await_log(&inner.log, refused.newest, Goal::Durable, &mut waiter, context)
-                    };
-                    poll_fn(durable).await?;
-                    Err(refused.error)
+            let mut request = store.request(appends)?;
+            store.inner.log.start_committer()?;
+            loop {
+                store.look_up(&mut request)?;
+                let mut waiting = Some(request);
+                let (back, sequenced) = match poll_fn(|context| store.admit(&mut waiting, context.waker())).await? {
+                    Admitted::Sequenced(sequenced) => sequenced,
+                    Admitted::Parked(ticket) => poll_fn(|context| ticket.poll(context)).await?,
+                };
+                request = back;
+                match sequenced {
+                    Sequenced::Placed(placed) => {
+                        let (first_version, version) = (placed[0].first_version, placed[0].version);
+                        let all = Appended { first_version, version, position: last(&placed) };
+                        return Pending::new(&store.inner.log, all).await.map(|_| placed);
+                    }
+                    Sequenced::Stopped(by) => {
+                        let mut waiter = None;
+                        let durable = |context: &mut Context<'_>| {
+                            await_log(&store.inner.log, by, Goal::Durable, &mut waiter, context)
+                        };
+                        poll_fn(durable).await?;
+                    }
+                }
+                if let Some(first_answers) = store.settle(&request)? {
+                    return Ok(first_answers);
                 }
             }
         }
@@ -141,76 +198,19 @@ impl Store {
     }
 }
 
-/// An append, checked and laid out.
-struct Request {
-    stream: StreamName,
-    list: ListHash,
-    category: Option<ListHash>,
-    expected: ExpectedVersion,
-    draft: Draft,
-    /// Of each event, its type and its time.
-    events: Vec<(ListHash, i64)>,
-    /// What the events are about.
-    topics: Vec<Topic>,
+/// The position that an append has come to when all of it has.
+fn last(placed: &[Appended]) -> Position {
+    placed.iter().map(|appended| appended.position).max().unwrap_or_default()
 }
 
-/// What wakes a subscriber of a category: the streams of the category, and the stream of that very name.
-pub(super) fn topics_of_category(index: &Index, category: &str) -> [Topic; 2] {
-    [index.category(category).topic(), index.stream(category).topic()]
-}
-
-/// An append that was refused, which may be said as soon as the event that refused it is durable.
-struct Refused {
-    newest: Position,
-    error: Error,
-}
-
-impl Refused {
-    fn wait<T>(self, sequencing: Sequencing<'_>) -> Result<T> {
-        sequencing.wait(self.newest, Goal::Durable, false)?;
-        Err(self.error)
-    }
-}
-
-impl Request {
-    /// Checks the expected version, gives the events their places and adds them to the index.
-    fn sequence(&mut self, sequencing: &mut Sequencing<'_>, index: &Index) -> Result<Appended, Refused> {
-        let Request { stream, list, category, expected, draft, events, topics } = self;
-        if sequencing.is_new_segment() {
-            index.freeze();
-        }
-        let (version, newest) =
-            index.newest(*list, Position::MAX).map_err(|error| Refused { newest: Position::START, error })?;
-        if !expected.accepts(version) {
-            let (stream, expected) = (stream.clone(), *expected);
-            return Err(Refused { newest, error: Error::WrongExpectedVersion { stream, expected, actual: version } });
-        }
-        recorded::place(draft, version, newest, sequencing.next());
-        let sequenced = sequencing.push(draft, topics);
-        index.add(events.iter().enumerate().map(|(at, (event_type, time))| {
-            let start = draft.offset(at);
-            let indexed = Indexed {
-                position: sequenced.first.plus(at as u64),
-                offset: sequenced.offset + start as u64,
-                version: version.plus(at as u64 + 1),
-                time: *time,
-                stream: *list,
-                event_type: *event_type,
-                category: *category,
-            };
-            (indexed, (draft.offset(at + 1) - start) as u64)
-        }));
-        Ok(Appended {
-            first_version: version.next(),
-            version: version.plus(draft.len() as u64),
-            position: sequenced.last,
-        })
-    }
+/// The answer to an append to one stream.
+fn one(placed: Vec<Appended>) -> Result<Appended> {
+    placed.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
 }
 
 /// How a task's append goes on.
 enum Admitted {
-    Sequenced(Result<Appended, Refused>),
+    Sequenced((Request, Sequenced)),
     Parked(Arc<Ticket>),
 }
 
@@ -222,12 +222,12 @@ struct Ticket {
 
 #[derive(Default)]
 struct TicketState {
-    answer: Option<Result<Result<Appended, Refused>>>,
+    answer: Option<Result<(Request, Sequenced)>>,
     waker: Option<Waker>,
 }
 
 impl Ticket {
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Result<Appended, Refused>>> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(Request, Sequenced)>> {
         let mut state = self.state.lock();
         match state.answer.take() {
             Some(answer) => Poll::Ready(answer),
@@ -238,7 +238,7 @@ impl Ticket {
         }
     }
 
-    fn answer(&self, answer: Result<Result<Appended, Refused>>) {
+    fn answer(&self, answer: Result<(Request, Sequenced)>) {
         let mut state = self.state.lock();
         state.answer = Some(answer);
         let waker = state.waker.take();
@@ -249,46 +249,29 @@ impl Ticket {
     }
 }
 
-impl Inner {
-    fn request(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Request> {
-        NewEvent::check_append(stream, &events)?;
-        let (index, now) = (&self.index, self.disk.now());
-        let list = index.stream(stream.as_str());
-        // What the version check needs of the disk is fetched before anyone is held up by it.
-        index.warm(list)?;
-        let draft = recorded::draft(stream, &events, now);
-        let category = recorded::category_list(index, stream);
-        let events = events
-            .iter()
-            .map(|event| {
-                let time = event.timestamp.unwrap_or(now).as_micros();
-                (index.event_type(event.event_type.as_str()), time)
-            })
-            .collect::<Vec<_>>();
-        let mut topics: Vec<Topic> = events.iter().map(|(event_type, _)| event_type.topic()).collect();
-        topics.dedup();
-        topics.extend([Some(list), category].into_iter().flatten().map(ListHash::topic));
-        Ok(Request { stream: stream.clone(), list, category, expected, draft, events, topics })
-    }
-
+impl Store {
     /// Sequences a task's append, or leaves it to the committer when that would take long.
     fn admit(&self, request: &mut Option<Request>, waker: &Waker) -> Poll<Result<Admitted>> {
         let Some(mut taken) = request.take() else { return Poll::Pending };
-        let bytes = taken.draft.footprint();
-        match self.log.admit(bytes, waker)? {
+        let (inner, bytes) = (&*self.inner, taken.footprint());
+        match inner.log.admit(bytes, waker)? {
             Admission::Now(mut sequencing) => {
-                Poll::Ready(Ok(Admitted::Sequenced(taken.sequence(&mut sequencing, &self.index))))
+                let sequenced = taken.sequence(&mut sequencing, &inner.index, &inner.recents)?;
+                Poll::Ready(Ok(Admitted::Sequenced((taken, sequenced))))
             }
             Admission::Parked => {
                 let ticket = Arc::new(Ticket::default());
-                let (answer, log, index) = (ticket.clone(), self.log.clone(), self.index.clone());
-                self.log.hand_over(bytes, move || {
-                    let sequenced = log.sequence(bytes).map(|mut sequencing| taken.sequence(&mut sequencing, &index));
-                    if let Ok(Ok(appended)) = &sequenced {
+                // Not the whole store: its last owner must not be the thread that closing it waits for.
+                let (log, index, recents) = (inner.log.clone(), inner.index.clone(), inner.recents.clone());
+                let answer = ticket.clone();
+                inner.log.hand_over(bytes, move || {
+                    let sequence = |mut sequencing| taken.sequence(&mut sequencing, &index, &recents);
+                    let sequenced = log.sequence(bytes).and_then(sequence);
+                    if let Ok(Sequenced::Placed(placed)) = &sequenced {
                         // The task may be gone.
-                        log.push(appended.position);
+                        log.push(last(placed));
                     }
-                    answer.answer(sequenced);
+                    answer.answer(sequenced.map(|sequenced| (taken, sequenced)));
                 });
                 Poll::Ready(Ok(Admitted::Parked(ticket)))
             }

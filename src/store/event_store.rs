@@ -7,7 +7,8 @@ use crate::{
     error::Result,
     event::{NewEvent, RecordedEvent, StreamName},
     event_store::{
-        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe,
+        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
+        StreamAppend, Subscribe,
     },
     version::{ExpectedVersion, Position, Version},
 };
@@ -47,6 +48,10 @@ impl EventStore for Store {
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>> {
         Box::pin(self.append_async(stream, expected, events))
+    }
+
+    fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
+        Box::pin(self.append_streams_async(appends))
     }
 
     fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {

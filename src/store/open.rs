@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{cursor::Cursors, durability::Durability, recorded, snapshot::Snapshots};
+use parking_lot::Mutex;
+
+use super::{cursor::Cursors, durability::Durability, recent::Recents, recorded, snapshot::Snapshots};
 use crate::{
     disk::{Disk, DiskLock, Entry, OsDisk},
     error::{Damage, Error, Result},
@@ -169,7 +171,18 @@ impl Options {
         let observer = Arc::new(Wake(watchers.clone()));
         let log = Log::open(disk.clone(), dir, manifest, options, observer, known, &mut build)?;
         let (index, log) = (Arc::new(index), Arc::new(log));
-        let store = Store { inner: Arc::new(Inner { disk, index, log, watchers, snapshots, cursors, _lock: lock }) };
+        let store = Store {
+            inner: Arc::new(Inner {
+                disk,
+                index,
+                log,
+                recents: Arc::default(),
+                watchers,
+                snapshots,
+                cursors,
+                _lock: lock,
+            }),
+        };
         match self.durability {
             Durability::Always => {}
             Durability::OnDemand => store.inner.log.sync_behind(None)?,
@@ -195,6 +208,8 @@ pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Arc<Index>,
     pub(super) log: Arc<Log>,
+    /// The newest event ids of some streams. Locked behind the sequencer.
+    pub(super) recents: Arc<Mutex<Recents>>,
     /// Who waits for new events.
     pub(super) watchers: Arc<Watchers>,
     pub(super) snapshots: Snapshots,

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
+    event_store::StreamAppend,
     index::{Index, Indexed, ListHash},
     layout::{Reader, Writer},
     log::{Draft, StoredRecord, footprint},
@@ -29,9 +30,17 @@ const EVENT: u8 = 1;
 const HEAD_BYTES: usize = 56;
 
 /// Lays out the records of an append; versions and previous positions are still missing.
-pub(super) fn draft(stream: &StreamName, events: &[NewEvent], now: Timestamp) -> Draft {
-    let bytes = events.iter().map(|event| footprint(HEAD_BYTES, event.size_in(stream))).sum();
-    let mut draft = Draft::with_capacity(events.len(), bytes);
+pub(super) fn draft(appends: &[StreamAppend], now: Timestamp) -> Draft {
+    let all = || appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
+    let bytes = all().map(|(stream, event)| footprint(HEAD_BYTES, event.size_in(stream))).sum();
+    let mut draft = Draft::with_capacity(all().count(), bytes);
+    for StreamAppend { stream, events, .. } in appends {
+        add_to_draft(&mut draft, stream, events, now);
+    }
+    draft
+}
+
+fn add_to_draft(draft: &mut Draft, stream: &StreamName, events: &[NewEvent], now: Timestamp) {
     let name = stream.as_str().as_bytes();
     let hash = xxh3_64(name);
     for event in events {
@@ -48,16 +57,22 @@ pub(super) fn draft(stream: &StreamName, events: &[NewEvent], now: Timestamp) ->
             .u32(event.metadata.len() as u32);
         draft.push(EVENT, &head, &[name, event_type, &event.metadata, &event.payload]);
     }
-    draft
 }
 
-/// Fills in what only the lock can tell: the stream is at `version`, its newest event at `previous`, and the first
-/// record of the draft will have position `first`.
-pub(super) fn place(draft: &mut Draft, version: Version, previous: Position, first: Position) {
-    for index in 0..draft.len() {
+/// Fills in what only the lock can tell, for `count` records of one stream, the first of which is the draft's record
+/// number `from`: the stream is at `version`, its newest event at `previous`, and the first record will have position `first`.
+pub(super) fn place(
+    draft: &mut Draft,
+    from: usize,
+    count: usize,
+    version: Version,
+    previous: Position,
+    first: Position,
+) {
+    for index in 0..count {
         let version = version.plus(index as u64 + 1);
         let previous = if index == 0 { previous } else { first.plus(index as u64 - 1) };
-        Writer::new(draft.head_mut(index)).u64(version.get()).u64(previous.get());
+        Writer::new(draft.head_mut(from + index)).u64(version.get()).u64(previous.get());
     }
 }
 

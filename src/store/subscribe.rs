@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Store, append::topics_of_category};
+use super::{Store, request::topics_of_category};
 use crate::{
     error::Result,
     event::RecordedEvent,

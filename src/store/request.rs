@@ -1,0 +1,208 @@
+//! An append on its way to its places in the log.
+//!
+//! ```text
+//!   check, lay out --> sequence, under the lock --+--> it has its places
+//!                            ^                    |
+//!                            |                    +--> it cannot be stored like this: wait until what it met is durable,
+//!                            +-- it can ----------------- then judge it by what the streams hold
+//!                                                         +--> it was made before: the first answer
+//!                                                         +--> it is refused
+//! ```
+
+use parking_lot::Mutex;
+
+use super::{Store, recent::Recent, recent::Recents, recorded};
+use crate::{
+    error::Result,
+    event::{NewEvent, RecordedEvent},
+    event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
+    index::{Index, Indexed, ListHash},
+    limits,
+    log::{Draft, Sequencing},
+    version::{ExpectedVersion, Position, Version},
+};
+
+/// An append to one or more streams, checked and laid out.
+pub(super) struct Request {
+    appends: Vec<StreamAppend>,
+    streams: Vec<Stream>,
+    draft: Draft,
+    /// Of each event, the list of its type and its time.
+    events: Vec<(ListHash, i64)>,
+    /// What the events are about.
+    topics: Vec<Topic>,
+}
+
+/// What the request knows of one of its streams.
+struct Stream {
+    list: ListHash,
+    category: Option<ListHash>,
+    /// The stream's newest ids, when they had to be read.
+    recent: Option<Recent>,
+}
+
+/// What became of a request under the lock.
+pub(super) enum Sequenced {
+    /// It has its places.
+    Placed(Vec<Appended>),
+    /// It met something that may speak against it, and that is durable with this position.
+    Stopped(Position),
+}
+
+/// What wakes a subscriber of a category: the streams of the category, and the stream of that very name.
+pub(super) fn topics_of_category(index: &Index, category: &str) -> [Topic; 2] {
+    [index.category(category).topic(), index.stream(category).topic()]
+}
+
+fn names_no_version(expected: ExpectedVersion) -> bool {
+    matches!(expected, ExpectedVersion::Any | ExpectedVersion::StreamExists)
+}
+
+impl Store {
+    /// Checks an append and lays it out.
+    pub(super) fn request(&self, appends: Vec<StreamAppend>) -> Result<Request> {
+        StreamAppend::check(&appends)?;
+        let (index, now) = (&self.inner.index, self.inner.disk.now());
+        let draft = recorded::draft(&appends, now);
+        let (mut streams, mut topics) = (Vec::with_capacity(appends.len()), Vec::new());
+        let mut events = Vec::with_capacity(draft.len());
+        for append in &appends {
+            let list = index.stream(append.stream.as_str());
+            // What the version check needs of the disk is fetched before anyone is held up by it.
+            index.warm(list)?;
+            let category = recorded::category_list(index, &append.stream);
+            streams.push(Stream { list, category, recent: None });
+            topics.push(list.topic());
+            topics.extend(category.map(ListHash::topic));
+            for event in &append.events {
+                let event_type = index.event_type(event.event_type.as_str());
+                let time = event.timestamp.unwrap_or(now).as_micros();
+                if events.last().is_none_or(|(before, _)| *before != event_type) {
+                    topics.push(event_type.topic());
+                }
+                events.push((event_type, time));
+            }
+        }
+        Ok(Request { appends, streams, draft, events, topics })
+    }
+
+    /// Reads what the request needs to know of its streams' newest ids, and others have not read already. To be called
+    /// without the lock, before each attempt.
+    pub(super) fn look_up(&self, request: &mut Request) -> Result<()> {
+        for (append, stream) in request.appends.iter().zip(&mut request.streams) {
+            if !names_no_version(append.expected) || self.inner.recents.lock().get(stream.list).is_some() {
+                continue;
+            }
+            let until = self.inner.log.visible();
+            let (version, _) = self.inner.index.newest(stream.list, until)?;
+            let oldest = Version::new(version.get().saturating_sub(limits::RECENT_EVENTS as u64));
+            let mut recent = Recent::at(oldest);
+            for event in self.read_stream(ReadStream::new(&append.stream).from(oldest.next()).to(version)) {
+                recent.push(event?.id());
+            }
+            stream.recent = Some(recent);
+        }
+        Ok(())
+    }
+
+    /// Judges a request that was stopped, when what stopped it is durable: the first answers if it was made before, `None`
+    /// if another attempt is due.
+    pub(super) fn settle(&self, request: &Request) -> Result<Option<Vec<Appended>>> {
+        judge(
+            &request.appends,
+            |append| self.stream_version(&append.stream),
+            |append, from, to| -> Result<Vec<RecordedEvent>> {
+                self.read_stream(ReadStream::new(&append.stream).from(from).to(to)).collect()
+            },
+        )
+    }
+}
+
+impl Request {
+    /// The bytes that it takes up in a segment.
+    pub(super) fn footprint(&self) -> usize {
+        self.draft.footprint()
+    }
+
+    /// Checks the expected versions and the ids, gives the events their places and adds them to the index.
+    pub(super) fn sequence(
+        &mut self,
+        sequencing: &mut Sequencing<'_>,
+        index: &Index,
+        recents: &Mutex<Recents>,
+    ) -> Result<Sequenced> {
+        if sequencing.is_new_segment() {
+            index.freeze();
+        }
+        let mut newest = Vec::with_capacity(self.streams.len());
+        for (append, stream) in self.appends.iter().zip(&mut self.streams) {
+            let (version, position) = index.newest(stream.list, Position::MAX)?;
+            if !append.expected.accepts(version) || is_suspect(append, stream, version, recents) {
+                return Ok(Sequenced::Stopped(position));
+            }
+            newest.push((version, position));
+        }
+        let placed = self.place(&newest, sequencing, index);
+        let mut recents = recents.lock();
+        for (append, stream) in self.appends.iter().zip(&self.streams) {
+            recents.extend(stream.list, append.events.iter().map(|event| event.id));
+        }
+        Ok(Sequenced::Placed(placed))
+    }
+
+    fn place(
+        &mut self,
+        newest: &[(Version, Position)],
+        sequencing: &mut Sequencing<'_>,
+        index: &Index,
+    ) -> Vec<Appended> {
+        let Request { appends, streams, draft, events, topics } = self;
+        let mut first = sequencing.next();
+        let mut versions = Vec::with_capacity(draft.len());
+        let mut placed = Vec::with_capacity(appends.len());
+        for ((append, stream), (version, position)) in appends.iter().zip(streams).zip(newest) {
+            recorded::place(draft, versions.len(), append.events.len(), *version, *position, first);
+            let count = append.events.len() as u64;
+            versions.extend((1..=count).map(|behind| (version.plus(behind), stream.list, stream.category)));
+            let last = first.plus(count - 1);
+            placed.push(Appended { first_version: version.next(), version: version.plus(count), position: last });
+            first = last.next();
+        }
+        let sequenced = sequencing.push(draft, topics);
+        index.add(events.iter().zip(versions).enumerate().map(
+            |(at, ((event_type, time), (version, stream, category)))| {
+                let start = draft.offset(at);
+                let indexed = Indexed {
+                    position: sequenced.first.plus(at as u64),
+                    offset: sequenced.offset + start as u64,
+                    version,
+                    time: *time,
+                    stream,
+                    event_type: *event_type,
+                    category,
+                };
+                (indexed, (draft.offset(at + 1) - start) as u64)
+            },
+        ));
+        placed
+    }
+}
+
+/// Whether one of the events may be in the stream already, though the expected version says nothing against it. The
+/// stream's newest ids are kept from now on.
+fn is_suspect(append: &StreamAppend, stream: &mut Stream, version: Version, recents: &Mutex<Recents>) -> bool {
+    if !names_no_version(append.expected) {
+        return false;
+    }
+    let mut recents = recents.lock();
+    if recents.get(stream.list).is_none() {
+        // What was read may be out of date; a stream that does not exist has no ids.
+        let read = stream.recent.take().filter(|recent| recent.version() == version);
+        match read.or((version == Version::NONE).then(|| Recent::at(Version::NONE))) {
+            Some(recent) => recents.insert(stream.list, recent),
+            None => return true,
+        }
+    }
+    let known = |event: &NewEvent| recents.get(stream.list).is_none_or(|recent| recent.contains(event.id));
+    append.events.iter().any(known)
+}
