@@ -32,3 +32,6 @@ pub(crate) use matches::{Direction, Found, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use select::{Selection, Union};
 pub(crate) use set::{Index, IndexOptions};
+
+#[cfg(test)]
+mod tests;
