@@ -32,10 +32,10 @@ const HEAD_BYTES: usize = 56;
 pub(super) fn draft(stream: &StreamName, events: &[NewEvent], now: Timestamp) -> Draft {
     let bytes = events.iter().map(|event| footprint(HEAD_BYTES, event.size_in(stream))).sum();
     let mut draft = Draft::with_capacity(events.len(), bytes);
-    let name = stream.as_str().as_bytes();
+    let name = stream.as_bytes();
     let hash = xxh3_64(name);
     for event in events {
-        let event_type = event.event_type.as_str().as_bytes();
+        let event_type = event.event_type.as_bytes();
         let mut head = [0; HEAD_BYTES];
         Writer::new(&mut head)
             .u64(0)
