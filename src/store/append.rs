@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::{Pending, Store, open::Inner, pending::await_log, recorded};
 use crate::{
     error::{Error, Result},
-    event::{NewEvent, StreamName},
+    event::{EventType, NewEvent, StreamName},
     event_store::{Appended, Topic},
     index::{Index, Indexed, ListHash},
     log::{Admission, Draft, Goal, Sequencing},
@@ -258,17 +258,24 @@ impl Inner {
         index.warm(list)?;
         let draft = recorded::draft(stream, &events, now);
         let category = recorded::category_list(index, stream);
-        let events = events
-            .iter()
-            .map(|event| {
-                let time = event.timestamp.unwrap_or(now).as_micros();
-                (index.event_type(event.event_type.as_str()), time)
-            })
-            .collect::<Vec<_>>();
-        let mut topics: Vec<Topic> = events.iter().map(|(event_type, _)| event_type.topic()).collect();
-        topics.dedup();
+        // Neighbours often have the same type.
+        let mut last: Option<(&EventType, ListHash)> = None;
+        let mut topics: Vec<Topic> = Vec::new();
+        let mut indexed = Vec::with_capacity(events.len());
+        for event in &events {
+            let hash = match last {
+                Some((event_type, hash)) if *event_type == event.event_type => hash,
+                _ => {
+                    let hash = index.event_type(event.event_type.as_str());
+                    topics.push(hash.topic());
+                    hash
+                }
+            };
+            last = Some((&event.event_type, hash));
+            indexed.push((hash, event.timestamp.unwrap_or(now).as_micros()));
+        }
         topics.extend([Some(list), category].into_iter().flatten().map(ListHash::topic));
-        Ok(Request { stream: stream.clone(), list, category, expected, draft, events, topics })
+        Ok(Request { stream: stream.clone(), list, category, expected, draft, events: indexed, topics })
     }
 
     /// Sequences a task's append, or leaves it to the committer when that would take long.
