@@ -4,12 +4,13 @@ use std::{
     future::Future,
     path::Path,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{Durability, Options, Pending, Store};
@@ -258,4 +259,34 @@ fn a_lone_thread_leads_its_own_commits() {
     }
     store.submit(&name("s"), ExpectedVersion::Any, vec![event("x")]).unwrap().wait().unwrap();
     assert!(disk.synced().iter().all(|thread| *thread == thread::current().id()));
+}
+
+/// Drops what it holds when it is woken, as a runtime does that drops a task which is done.
+struct LastHandle(Mutex<Option<(Store, Appending)>>, Mutex<mpsc::Sender<()>>);
+
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        let held = self.0.lock().take();
+        drop(held);
+        self.1.lock().send(()).unwrap();
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_task_that_the_store_wakes() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new());
+    append(&store, "first").unwrap();
+    disk.close_gate();
+    let (sender, receiver) = mpsc::channel();
+    let last = Arc::new(LastHandle(Mutex::new(None), Mutex::new(sender)));
+    let mut task = appending(&store, "task", "x");
+    assert!(task.as_mut().poll(&mut Context::from_waker(&last.clone().into())).is_pending());
+    disk.await_arrival();
+    *last.0.lock() = Some((store, task));
+    disk.open_gate();
+    receiver.recv().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!((store.last_position().get(), store.dropped_bytes()), (2, 0));
 }
