@@ -68,6 +68,10 @@ impl StreamName {
         self.0.as_str()
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+
     /// The part before the first `-`, or the whole name when it has none.
     pub fn category(&self) -> &str {
         let name = self.as_str();
@@ -97,6 +101,10 @@ impl EventType {
     /// The type as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0.0
     }
 }
 

@@ -72,7 +72,7 @@ impl NewEvent {
 
     /// The size that [`limits::EVENT_BYTES`] bounds.
     pub(crate) fn size_in(&self, stream: &StreamName) -> usize {
-        [stream.as_str().len(), self.event_type.as_str().len(), self.metadata.len(), self.payload.len()]
+        [stream.as_bytes().len(), self.event_type.as_bytes().len(), self.metadata.len(), self.payload.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }

@@ -31,7 +31,7 @@ impl Draft {
     /// Adds a record with this head and the parts of its body.
     pub(crate) fn push(&mut self, kind: u8, head: &[u8], body: &[&[u8]]) {
         let start = self.bytes.len();
-        self.bytes.resize(start + HEADER_BYTES, 0);
+        self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
         self.bytes.extend_from_slice(head);
         let body_start = self.bytes.len();
         for part in body {

@@ -4,12 +4,13 @@ use std::{
     future::Future,
     path::Path,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{Durability, Options, Pending, Store};
@@ -115,17 +116,14 @@ fn a_task_never_syncs_even_when_segments_are_begun() {
     let disk = GatedDisk::default();
     let store = open(&disk, dir.path(), Options::new().first_segment_bytes(8 << 10).segment_bytes(16 << 10));
     for round in 0..20 {
-        let tasks: Vec<_> = (0..4).map(|_| appending(&store, "s", vec![round; 1500])).collect();
-        let mut tasks = tasks.into_iter().map(Box::pin).collect::<Vec<_>>();
-        for task in &mut tasks {
-            let _ = poll_once(task);
-        }
-        let versions: Vec<u64> = tasks
-            .into_iter()
+        let mut tasks: Vec<_> = (0..4).map(|_| appending(&store, "s", vec![round; 1500])).collect();
+        // One of an earlier round's may be written by now, and take these along: then they are ready at once.
+        let polled: Vec<_> = tasks.iter_mut().map(poll_once).collect();
+        let versions: Vec<u64> = std::iter::zip(tasks, polled)
             .rev()
-            .map(|task| match block_on(task) {
-                Ok(appended) => appended.version.get(),
-                Err(error) => panic!("{error}"),
+            .map(|(task, polled)| match polled {
+                Poll::Ready(appended) => appended.unwrap().version.get(),
+                Poll::Pending => block_on(task).unwrap().version.get(),
             })
             .collect();
         let first = u64::from(round) * 4;
@@ -261,4 +259,34 @@ fn a_lone_thread_leads_its_own_commits() {
     }
     store.submit(&name("s"), ExpectedVersion::Any, vec![event("x")]).unwrap().wait().unwrap();
     assert!(disk.synced().iter().all(|thread| *thread == thread::current().id()));
+}
+
+/// Drops what it holds when it is woken, as a runtime does that drops a task which is done.
+struct LastHandle(Mutex<Option<(Store, Appending)>>, Mutex<mpsc::Sender<()>>);
+
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        let held = self.0.lock().take();
+        drop(held);
+        self.1.lock().send(()).unwrap();
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_task_that_the_store_wakes() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new());
+    append(&store, "first").unwrap();
+    disk.close_gate();
+    let (sender, receiver) = mpsc::channel();
+    let last = Arc::new(LastHandle(Mutex::new(None), Mutex::new(sender)));
+    let mut task = appending(&store, "task", "x");
+    assert!(task.as_mut().poll(&mut Context::from_waker(&last.clone().into())).is_pending());
+    disk.await_arrival();
+    *last.0.lock() = Some((store, task));
+    disk.open_gate();
+    receiver.recv().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!((store.last_position().get(), store.dropped_bytes()), (2, 0));
 }

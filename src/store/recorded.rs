@@ -41,10 +41,10 @@ pub(super) fn draft(appends: &[StreamAppend], now: Timestamp) -> Draft {
 }
 
 fn add_to_draft(draft: &mut Draft, stream: &StreamName, events: &[NewEvent], now: Timestamp) {
-    let name = stream.as_str().as_bytes();
+    let name = stream.as_bytes();
     let hash = xxh3_64(name);
     for event in events {
-        let event_type = event.event_type.as_str().as_bytes();
+        let event_type = event.event_type.as_bytes();
         let mut head = [0; HEAD_BYTES];
         Writer::new(&mut head)
             .u64(0)

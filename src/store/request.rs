@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{Store, recent::Recent, recent::Recents, recorded};
 use crate::{
     error::Result,
-    event::{NewEvent, RecordedEvent},
+    event::{EventType, NewEvent, RecordedEvent},
     event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
     index::{Index, Indexed, ListHash},
     limits,
@@ -66,6 +66,7 @@ impl Store {
         let draft = recorded::draft(&appends, now);
         let (mut streams, mut topics) = (Vec::with_capacity(appends.len()), Vec::new());
         let mut events = Vec::with_capacity(draft.len());
+        let mut last: Option<(&EventType, ListHash)> = None;
         for append in &appends {
             let list = index.stream(append.stream.as_str());
             // What the version check needs of the disk is fetched before anyone is held up by it.
@@ -75,12 +76,17 @@ impl Store {
             topics.push(list.topic());
             topics.extend(category.map(ListHash::topic));
             for event in &append.events {
-                let event_type = index.event_type(event.event_type.as_str());
-                let time = event.timestamp.unwrap_or(now).as_micros();
-                if events.last().is_none_or(|(before, _)| *before != event_type) {
-                    topics.push(event_type.topic());
-                }
-                events.push((event_type, time));
+                // Neighbours often have the same type.
+                let hash = match last {
+                    Some((event_type, hash)) if *event_type == event.event_type => hash,
+                    _ => {
+                        let hash = index.event_type(event.event_type.as_str());
+                        topics.push(hash.topic());
+                        hash
+                    }
+                };
+                last = Some((&event.event_type, hash));
+                events.push((hash, event.timestamp.unwrap_or(now).as_micros()));
             }
         }
         Ok(Request { appends, streams, draft, events, topics })
