@@ -90,6 +90,13 @@ pub enum Error {
         last: Position,
     },
 
+    /// The store was opened only to be read. Nothing was stored.
+    #[error("the store in {path} is open for reading only", path = path.display())]
+    ReadOnly {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
     /// A directory that is no store, or none that this version can open; or a store that does not exist.
     #[error("{path}: {reason}", path = path.display())]
     NotAStore {
@@ -147,7 +154,8 @@ impl Error {
             | Error::DuplicateEventId { .. }
             | Error::SnapshotAhead { .. }
             | Error::CursorAhead { .. }
-            | Error::NotAStore { .. } => Action::FixInput,
+            | Error::NotAStore { .. }
+            | Error::ReadOnly { .. } => Action::FixInput,
             Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,

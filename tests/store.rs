@@ -292,7 +292,7 @@ fn a_second_opening_is_refused_and_names_the_process_and_succeeds_after_the_firs
         Error::InUse { holder, .. } => assert_eq!(holder, Holder::Process(std::process::id())),
         other => panic!("{other}"),
     }
-    assert!(matches!(verify(dir.path(), &mut |_| {}), Err(Error::InUse { .. })));
+    assert_eq!(verify(dir.path(), &mut |_| {}).unwrap().faults, [], "it only reads");
     drop(store);
     Store::open(dir.path()).unwrap();
 }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, OsDisk};
+use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, OsDisk, SharedWord};
 use crate::{error::Holder, event::Timestamp};
 
 #[derive(Clone, Debug, Default)]
@@ -163,6 +163,14 @@ impl Disk for GatedDisk {
 
     fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>> {
         OsDisk.lock(file)
+    }
+
+    fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        OsDisk.lock_shared(file)
+    }
+
+    fn shared_word(&self, file: &Path, offset: u64, access: Access) -> io::Result<Arc<dyn SharedWord>> {
+        OsDisk.shared_word(file, offset, access)
     }
 
     fn now(&self) -> Timestamp {

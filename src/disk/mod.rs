@@ -54,6 +54,14 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// dropped or the process ends, however it ends.
     fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>>;
 
+    /// Takes a lock that keeps whoever wants [`Disk::lock`] waiting for a moment; `None` when that lock is held. A file that does
+    /// not exist is not held.
+    fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+
+    /// A word in a file that all processes share through memory: eight bytes at `offset`, a multiple of eight. What is stored
+    /// survives the process, but not the machine, unless the system happens to write it.
+    fn shared_word(&self, file: &Path, offset: u64, access: Access) -> io::Result<Arc<dyn SharedWord>>;
+
     /// The time.
     fn now(&self) -> Timestamp;
 
@@ -90,6 +98,14 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the part of the
     /// file that it reads through the map is never written again, and the file never shortened.
     fn map(&self) -> io::Result<Bytes>;
+}
+
+/// A word of memory that processes share.
+pub(crate) trait SharedWord: fmt::Debug + Send + Sync {
+    fn load(&self) -> u64;
+
+    /// Makes what was written before visible to whoever loads this. Only with [`Access::ReadWrite`].
+    fn store(&self, word: u64);
 }
 
 /// A lock that is held.

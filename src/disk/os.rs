@@ -1,23 +1,29 @@
 //! The disk of the operating system.
 //!
 //! Data goes through the standard library's positioned reads and writes. A map is made only of what is never written
-//! again: the one place in the crate for `unsafe`.
+//! again, or of the word that processes share: the two places in the crate for `unsafe`.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     os::unix::fs::FileExt,
     path::Path,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions, MmapRaw};
 
-use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry};
+use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, SharedWord};
 use crate::{error::Holder, event::Timestamp};
+
+/// A reader holds the lock for a moment, while it opens a store that nobody writes; a writer waits for it so long.
+const WAIT_FOR_READERS: Duration = Duration::from_millis(200);
 
 /// The real file system.
 #[derive(Debug)]
@@ -86,14 +92,45 @@ impl Disk for OsDisk {
 
     fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(error),
+        let end = Instant::now() + WAIT_FOR_READERS;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // It may be a reader that is just opening the store.
+                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(WAIT_FOR_READERS / 20),
+                Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
         // Whose lock it is helps a reader of the error message only, so a full disk does not stop us here.
         let _ = write_holder(&mut file);
         Ok(Ok(Box::new(OsLock(file))))
+    }
+
+    fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        let file = match File::open(file) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Box::new(NoLock))),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Box::new(OsLock(file)))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn shared_word(&self, file: &Path, offset: u64, access: Access) -> io::Result<Arc<dyn SharedWord>> {
+        let write = access == Access::ReadWrite;
+        let file = OpenOptions::new().read(true).write(write).open(file)?;
+        let map =
+            if write { MmapOptions::new().map_raw(&file)? } else { MmapOptions::new().map_raw_read_only(&file)? };
+        match usize::try_from(offset) {
+            Ok(offset) if offset % 8 == 0 && offset.checked_add(8).is_some_and(|end| end <= map.len()) => {
+                Ok(Arc::new(OsWord { map, offset }))
+            }
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -175,6 +212,41 @@ impl DiskFile for OsFile {
         Ok(Bytes::from_owner(map))
     }
 }
+
+/// A word in a map of a file.
+#[derive(Debug)]
+struct OsWord {
+    map: MmapRaw,
+    /// A multiple of eight, with eight bytes of the map behind it.
+    offset: usize,
+}
+
+impl OsWord {
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: the pointer is within the map (checked when this was made), aligned (the map begins at a page, the offset
+        // is a multiple of eight), valid as long as `self`, and nobody uses these bytes other than as an atomic word.
+        #[allow(unsafe_code)]
+        unsafe {
+            AtomicU64::from_ptr(self.map.as_mut_ptr().add(self.offset).cast())
+        }
+    }
+}
+
+impl SharedWord for OsWord {
+    fn load(&self) -> u64 {
+        u64::from_le(self.word().load(Ordering::Acquire))
+    }
+
+    fn store(&self, word: u64) {
+        self.word().store(word.to_le(), Ordering::Release);
+    }
+}
+
+/// What stands for the lock where there is no file to lock.
+#[derive(Debug)]
+struct NoLock;
+
+impl DiskLock for NoLock {}
 
 /// Holding the open file holds the lock.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{
-    super::{DiskFile, DiskLock, DiskThread, Entry, OsDisk},
+    super::{DiskFile, DiskLock, DiskThread, Entry, OsDisk, SharedWord},
     *,
 };
 use crate::{error::Holder, event::Timestamp};
@@ -77,6 +77,14 @@ impl Disk for Watched {
     fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>> {
         OsDisk.lock(file)
     }
+    fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        OsDisk.lock_shared(file)
+    }
+
+    fn shared_word(&self, file: &Path, offset: u64, access: Access) -> io::Result<Arc<dyn SharedWord>> {
+        OsDisk.shared_word(file, offset, access)
+    }
+
     fn now(&self) -> Timestamp {
         OsDisk.now()
     }

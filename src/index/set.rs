@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::Disk,
-    error::{Error, Result},
+    error::{Damage, Error, Result},
     version::{Position, Version},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct IndexOptions {
     pub(crate) store: [u8; 16],
     /// A part is frozen when it covers so many bytes of the log.
     pub(crate) part_bytes: u64,
+    /// Whether runs are written of frozen parts; whoever only reads waits for the writer to do it.
+    pub(crate) writes: bool,
 }
 
 /// The index of a store.
@@ -172,12 +174,14 @@ impl Index {
         let end = state.active.end();
         let part = std::mem::replace(&mut state.active, Part::new(end));
         state.frozen.push(Arc::new(part));
-        self.worker.write();
+        if self.shared.options.writes {
+            self.worker.write();
+        }
     }
 
     /// Waits while too many parts wait to be written. Nothing that their writing needs may be locked.
     pub(crate) fn hold_up(&self) {
-        if self.shared.state.read().frozen.len() <= MOST_FROZEN {
+        if !self.shared.options.writes || self.shared.state.read().frozen.len() <= MOST_FROZEN {
             return;
         }
         let mut failed = self.shared.failed.lock();
@@ -268,10 +272,21 @@ impl Index {
         }
     }
 
-    /// Checks every page of every run.
-    pub(crate) fn check(&self, fault: &mut dyn FnMut(Error)) {
-        let runs = self.shared.state.read().runs.clone();
-        runs.iter().filter_map(|run| run.check().err()).for_each(fault);
+    /// Checks every page of every run, and names the runs that do not open.
+    pub(crate) fn check(&self, fault: &mut dyn FnMut(Damage)) {
+        let Shared { disk, dir, options, state, .. } = &*self.shared;
+        let runs = state.read().runs.clone();
+        let mut note = |error| {
+            // What is merely gone was merged by a writer.
+            if let Error::Damaged(damage) = error {
+                fault(*damage);
+            }
+        };
+        runs.iter().filter_map(|run| run.check().err()).for_each(&mut note);
+        let names = disk.list(&dir.join(INDEX)).unwrap_or_default();
+        let others = names.iter().filter_map(|name| Run::range_in_name(name));
+        let unused = others.filter(|range| !runs.iter().any(|run| (run.first, run.last) == *range));
+        unused.filter_map(|(first, last)| Run::open(&**disk, dir, &options.store, first, last).err()).for_each(note);
     }
 
     /// The last position of the block of positions that `position` is in, if no event in it has a time as late as `time`.
@@ -301,6 +316,23 @@ impl Index {
         (runs.len() as u64, runs.iter().map(|run| run.file_bytes()).sum())
     }
 
+    /// Takes over the runs that another process has written meanwhile, in place of the parts that they cover.
+    pub(crate) fn adopt(&self) -> Result<()> {
+        let Shared { disk, dir, options, state, .. } = &*self.shared;
+        let until = state.read().active.from.previous();
+        let runs = open_runs(&**disk, dir, &options.store, until)?;
+        let covered = runs.last().map_or(Position::START, |run| run.last);
+        let mut state = state.write();
+        let known = state.runs.last().map_or(Position::START, |run| run.last);
+        // Runs need not end where parts do: then they are taken when they have grown.
+        let ends_a_part = |part: &Arc<Part>| part.end() == covered.next();
+        if covered > known && state.frozen.iter().any(ends_a_part) {
+            state.frozen.retain(|part| part.from > covered);
+            state.runs = runs;
+        }
+        Ok(())
+    }
+
     /// Ends the thread, and leaves what is in memory to be made anew.
     pub(crate) fn abandon(&self) {
         self.shared.state.write().frozen.clear();
@@ -309,6 +341,9 @@ impl Index {
 
     /// Writes what is in memory as runs, if it is enough to be worth it, and ends the thread. Everything known is durable.
     pub(crate) fn close(&self) {
+        if !self.shared.options.writes {
+            return;
+        }
         let mut state = self.shared.state.write();
         if !state.active.is_empty() && state.active.bytes() >= self.shared.options.part_bytes {
             self.freeze_active(&mut state);

@@ -68,7 +68,7 @@ fn merged(dir: &Path, runs: &[Arc<Run>]) -> Arc<Run> {
 
 /// The index of the runs that are in the directory, with the events behind them in memory.
 fn index_of(dir: &Path, events: &[Indexed]) -> Index {
-    let options = IndexOptions { store: STORE, part_bytes: u64::MAX };
+    let options = IndexOptions { store: STORE, part_bytes: u64::MAX, writes: true };
     let index = Index::open(Arc::new(OsDisk), dir, options, Position::MAX).unwrap();
     let covered = index.last().get() as usize;
     index.add(events.iter().skip(covered).map(|event| (*event, 1)));
@@ -251,7 +251,7 @@ fn a_run_that_is_cut_short_anywhere_or_has_another_name_or_store_is_as_good_as_m
     assert_eq!(covered(), 0);
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(covered(), 300);
-    let options = IndexOptions { store: [7; 16], part_bytes: u64::MAX };
+    let options = IndexOptions { store: [7; 16], part_bytes: u64::MAX, writes: true };
     let foreign = Index::open(Arc::new(OsDisk), dir.path(), options, Position::MAX).unwrap();
     assert_eq!(foreign.last(), Position::START);
     assert_eq!(std::fs::read_dir(dir.path().join(INDEX)).unwrap().count(), 2);

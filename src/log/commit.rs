@@ -40,7 +40,7 @@ use super::{
     waiter::{Waiter, Wake, wake_all},
 };
 use crate::{
-    disk::Disk,
+    disk::{Disk, SharedWord},
     error::{Error, Result},
     version::Position,
 };
@@ -232,6 +232,8 @@ pub(super) struct Commit {
     pub(super) changed: Condvar,
     pub(super) signal: Signal,
     observer: Arc<dyn Observer>,
+    /// Where other processes see what is durable.
+    published: Option<Arc<dyn SharedWord>>,
     pub(super) durable: AtomicU64,
     pub(super) visible: AtomicU64,
     /// How many batches have been begun.
@@ -243,6 +245,7 @@ impl Commit {
         disk: Arc<dyn Disk>,
         relaxed: bool,
         observer: Arc<dyn Observer>,
+        published: Option<Arc<dyn SharedWord>>,
         next: Position,
         active: Option<Active>,
     ) -> Result<Commit> {
@@ -265,10 +268,14 @@ impl Commit {
             sequencer.begin(active)?;
         }
         let reached = next.previous().get();
+        if let Some(word) = &published {
+            word.store(reached);
+        }
         Ok(Commit {
             disk,
             relaxed,
             observer,
+            published,
             sequencer: Mutex::new(sequencer),
             changed: Condvar::new(),
             signal: Signal::default(),
@@ -378,8 +385,22 @@ impl Commit {
 
     fn publish(&self, last: Position) {
         if !self.relaxed {
-            self.durable.store(last.get(), Ordering::Release);
+            self.is_durable(last);
         }
+        self.visible.store(last.get(), Ordering::Release);
+    }
+
+    /// Everything up to here is on the disk: other processes may read it.
+    pub(super) fn is_durable(&self, last: Position) {
+        let before = self.durable.fetch_max(last.get(), Ordering::AcqRel);
+        if let Some(word) = &self.published {
+            word.store(before.max(last.get()));
+        }
+    }
+
+    /// The process that writes has made everything durable up to here.
+    pub(super) fn follow_to(&self, last: Position) {
+        self.durable.store(last.get(), Ordering::Release);
         self.visible.store(last.get(), Ordering::Release);
     }
 }

@@ -122,6 +122,12 @@ impl Manifest {
         Some(manifest)
     }
 
+    /// Whether the file of that name is a manifest, damaged or not.
+    pub(crate) fn is_one(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        let content = read_file(disk, &dir.join(MANIFEST), MANIFEST_BYTES)?;
+        Ok(matches!(content, Content::Whole(bytes) if bytes.starts_with(MAGIC)))
+    }
+
     /// Reads the manifest of the store in `dir`; `None` when there is none.
     pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
         let path = dir.join(MANIFEST);

@@ -19,6 +19,7 @@
 mod commit;
 mod committer;
 mod draft;
+mod follow;
 mod gather;
 mod manifest;
 mod open;
@@ -35,8 +36,10 @@ mod walk;
 
 pub(crate) use commit::Observer;
 pub(crate) use draft::Draft;
+pub(crate) use follow::Following;
 pub(crate) use manifest::{MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_damage};
-pub(crate) use open::{Admission, Log, LogOptions, Sequencing};
+pub(crate) use open::{Admission, Log, LogMode, LogOptions, Sequencing};
+pub(crate) use prepare::is_log_file;
 pub(crate) use read::LogScan;
 pub(crate) use record::footprint;
 pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};

@@ -24,7 +24,7 @@ use super::{
     walk::{Depth, Tail, Visitor, walk},
 };
 use crate::{
-    disk::{Access, Disk},
+    disk::{Access, Disk, SharedWord},
     error::Result,
     version::Position,
 };
@@ -38,6 +38,19 @@ pub(crate) struct LogOptions {
     pub(crate) segment_bytes: u64,
     /// Acknowledge appends when they are written, and sync later.
     pub(crate) relaxed: bool,
+}
+
+/// What a log is opened for.
+#[derive(Clone, Debug)]
+pub(crate) struct LogMode {
+    /// Whether it will be appended to.
+    pub(crate) access: Access,
+    /// The index knows everything up to here.
+    pub(crate) known: Position,
+    /// Another process writes it, and has published that it is durable up to here.
+    pub(crate) until: Option<Position>,
+    /// Where this process publishes how far it is durable.
+    pub(crate) published: Option<Arc<dyn SharedWord>>,
 }
 
 /// An open log.
@@ -68,10 +81,10 @@ impl Log {
         mut manifest: Manifest,
         options: LogOptions,
         observer: Arc<dyn Observer>,
-        known: Position,
+        mode: LogMode,
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
-        let walked = walk(&*disk, dir, &manifest, Access::ReadWrite, Depth::Behind(known), visitor)?;
+        let walked = walk(&*disk, dir, &manifest, mode.access, Depth::Behind(mode.known), mode.until, visitor)?;
         let mut active = None;
         let mut dropped = 0;
         if let (Some(segment), Some((end, tail)), Some(entry)) =
@@ -98,7 +111,7 @@ impl Log {
         }
         let preparer = Preparer::start(disk.clone(), dir)?;
         Ok(Log {
-            commit: Commit::new(disk.clone(), options.relaxed, observer, walked.next, active)?,
+            commit: Commit::new(disk.clone(), options.relaxed, observer, mode.published, walked.next, active)?,
             segments,
             unmarked: AtomicBool::new(!manifest.clean),
             manifest: Mutex::new(manifest),

@@ -16,6 +16,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
+use super::segment::Segment;
 use crate::{
     disk::{Access, Disk, DiskFile, DiskThread},
     error::{Error, Result},
@@ -27,6 +28,11 @@ const MAKING: &str = "making";
 
 /// Zeros are written in pieces of this size.
 const PIECE: usize = 256 << 10;
+
+/// Whether a file in the log's directory has a name that the log gives.
+pub(crate) fn is_log_file(name: &str) -> bool {
+    [PREPARED, PREPARING, MAKING].contains(&name) || Segment::base_in_name(name).is_some()
+}
 
 /// Makes files of zeros, one ahead.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The segments of an open log, in order. One that ended is opened when it is first read.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -13,7 +14,7 @@ use super::{
     segment::{End, HEADER_PAGE, Segment, SegmentHeader},
 };
 use crate::{
-    disk::{Access, Disk},
+    disk::{Access, Disk, DiskFile},
     error::{Damage, Error, Place, Result},
     version::Position,
 };
@@ -112,6 +113,20 @@ pub(super) fn glance(disk: &dyn Disk, dir: &Path, entry: &Entry) -> Result<Resul
     Ok(Err(Box::new(Damage { place, fault })))
 }
 
+/// Makes durable what will be given out: a writer that was killed may have left it in memory only.
+fn sync_first(file: &dyn DiskFile, access: Access) -> io::Result<()> {
+    match (file.sync(), access) {
+        // Where nothing can be written, nothing is waiting to be.
+        (Err(error), Access::Read) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        (synced, Access::Read) => synced,
+        (synced, Access::ReadWrite) => {
+            synced?;
+            // After a failed sync the page cache may hold what the disk does not.
+            file.forget_cache()
+        }
+    }
+}
+
 /// Opens a segment, and checks that it is the one that the manifest means.
 pub(super) fn open_segment(
     disk: &dyn Disk,
@@ -129,10 +144,8 @@ pub(super) fn open_segment(
     // Only the segment that may be appended to is opened for writing: ended ones may well be read-only.
     let access = if entry.end.is_none() { access } else { Access::Read };
     let file = disk.open(&dir.join(&name), access).map_err(io)?;
-    if access == Access::ReadWrite {
-        // After a failed sync the page cache may hold what the disk does not.
-        file.sync().map_err(io)?;
-        file.forget_cache().map_err(io)?;
+    if entry.end.is_none() {
+        sync_first(&*file, access).map_err(io)?;
     }
     let bytes = file.map().map_err(io)?;
     let fault = |fault: String| {

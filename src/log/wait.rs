@@ -113,9 +113,7 @@ impl Commit {
         sequencer.syncing = false;
         let mut decided = std::mem::take(&mut sequencer.unsynced);
         match synced {
-            Ok(()) => {
-                self.durable.fetch_max(written.get(), Ordering::AcqRel);
-            }
+            Ok(()) => self.is_durable(written),
             Err(error) => decided.append(&mut sequencer.fail(&error)),
         }
         drop(sequencer);

@@ -68,13 +68,15 @@ pub(crate) struct Walked {
     pub(crate) tail: Option<(End, Tail)>,
 }
 
-/// Walks through the segments that the manifest names, in order.
+/// Walks through the segments that the manifest names, in order. If another process writes the log, only up to the position
+/// `until` that it has published: what lies behind is none of ours.
 pub(crate) fn walk(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     access: Access,
     depth: Depth,
+    until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
     let mut walked = Walked { active: None, readable: 0, next: Position::FIRST, tail: None };
@@ -102,7 +104,7 @@ pub(crate) fn walk(
         let mut scan = Scan { segment: &segment, bytes: &bytes, visitor };
         let (end, next, tail) = match entry.end {
             Some(end) => scan.ended(entry, end, following)?,
-            None => scan.active(manifest, depth)?,
+            None => scan.active(manifest, depth, until)?,
         };
         scan.visitor.progress(entry.bytes);
         walked.next = next;
@@ -111,7 +113,10 @@ pub(crate) fn walk(
         previous = (entry.base, end);
         walked.active = entry.end.is_none().then_some(segment);
     }
-    check_strays(disk, dir, manifest, walked.next, visitor)?;
+    // A segment that the writer has just begun is no stray.
+    if until.is_none() {
+        check_strays(disk, dir, manifest, walked.next, visitor)?;
+    }
     Ok(walked)
 }
 
@@ -125,6 +130,9 @@ fn check_strays(
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
     let io = |error| Error::io("list", dir.join("log"), error);
+    if disk.entry(&dir.join("log")).map_err(io)?.is_none() {
+        return Ok(());
+    }
     let mut names = disk.list(&dir.join("log")).map_err(io)?;
     names.sort();
     for base in names.iter().filter_map(|name| Segment::base_in_name(name)) {
@@ -170,10 +178,10 @@ impl Scan<'_> {
     }
 
     /// Visits whole batches from where `reached` stands up to `until`, or to the first thing that is none.
-    fn batches(&mut self, reached: &mut Reached, until: u64) -> Result<Option<Stop>> {
+    fn batches(&mut self, reached: &mut Reached, until: u64, last: Option<Position>) -> Result<Option<Stop>> {
         let mut batch: Vec<(u64, StoredRecord)> = Vec::new();
         let (mut offset, mut position) = (reached.end.offset, reached.next);
-        while offset < until {
+        while offset < until && last.is_none_or(|last| position <= last) {
             let rest = self.bytes.slice(offset as usize..until as usize);
             let parsed = record::parse_at(&rest, self.segment.header.salt, position).and_then(|record| {
                 let (index, count) = (record.header.batch_index, record.header.batch_count);
@@ -213,7 +221,7 @@ impl Scan<'_> {
             return Ok((end, following.unwrap_or(base), Tail::Clean));
         }
         let mut reached = self.start();
-        while let Some(stop) = self.batches(&mut reached, end.offset)? {
+        while let Some(stop) = self.batches(&mut reached, end.offset, None)? {
             self.visitor.fault(stop.invalid.at(self.segment.place(stop.offset, stop.position)))?;
             let Some((resumed, _)) = self.resume(&stop, end.offset, |_| true) else { break };
             reached = resumed;
@@ -242,7 +250,7 @@ impl Scan<'_> {
     }
 
     /// The segment that was being written to.
-    fn active(&mut self, manifest: &Manifest, depth: Depth) -> Result<(End, Position, Tail)> {
+    fn active(&mut self, manifest: &Manifest, depth: Depth, until: Option<Position>) -> Result<(End, Position, Tail)> {
         let size = self.bytes.len() as u64;
         let mut reached = self.start();
         if let Depth::Behind(known) = depth
@@ -255,10 +263,11 @@ impl Scan<'_> {
                 return Ok((reached.end, reached.next, Tail::Clean));
             }
         }
+        let durable = until.unwrap_or(manifest.durable);
         loop {
-            let Some(stop) = self.batches(&mut reached, size)? else { break };
+            let Some(stop) = self.batches(&mut reached, size, until)? else { break };
             let first_missing = reached.next;
-            let marked = (manifest.durable >= first_missing).then_some(manifest.durable);
+            let marked = (durable >= first_missing).then_some(durable);
             let proof = |header: Header| header.proves_durable() >= first_missing;
             let resumed = match marked {
                 Some(_) => self.resume(&stop, size, |_| true),
@@ -271,6 +280,9 @@ impl Scan<'_> {
             let Some((resumed, _)) = resumed else { break };
             reached = resumed;
         }
+        if until.is_some() {
+            return Ok((reached.end, reached.next, Tail::Clean));
+        }
         let rest = &self.bytes[reached.end.offset as usize..];
         let tail = match rest_checksum(rest) {
             0 => Tail::Clean,
@@ -279,7 +291,7 @@ impl Scan<'_> {
         if manifest.clean && (tail != Tail::Clean || reached.next > manifest.durable.next()) {
             let fault =
                 format!("the store was closed with position {} as its last, but there is more", manifest.durable);
-            self.visitor.fault(self.segment.damage(reached.end.offset, reached.next, fault))?;
+            self.visitor.fault(self.segment.damage(manifest.durable_end.offset, manifest.durable.next(), fault))?;
         }
         Ok((reached.end, reached.next, tail))
     }

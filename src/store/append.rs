@@ -57,6 +57,7 @@ impl Store {
         loop {
             self.look_up(&mut request)?;
             let inner = &*self.inner;
+            inner.index.hold_up();
             let mut sequencing = inner.log.sequence(request.footprint())?;
             match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
                 Sequenced::Placed(placed) => {

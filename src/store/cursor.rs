@@ -167,6 +167,7 @@ impl Store {
     /// - [`Error::Damaged`]: the event at the position cannot be read;
     /// - [`Error::NoSpace`] and [`Error::Io`] for what the system refuses.
     pub fn save_cursor(&self, name: &CursorName, position: Position) -> Result<()> {
+        self.inner.check_writable()?;
         let event = match self.event_of_position(position)? {
             Some(event) => event.id(),
             None if position == Position::START => uuid::Uuid::nil().into(),
@@ -197,6 +198,7 @@ impl Store {
     ///
     /// [`Error::Io`] when the system refuses to remove it.
     pub fn delete_cursor(&self, name: &CursorName) -> Result<bool> {
+        self.inner.check_writable()?;
         self.inner.cursors.delete(name)
     }
 

@@ -1,139 +1,41 @@
 //! Opening a store, and what it knows of itself.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 
-use super::{cursor::Cursors, durability::Durability, recent::Recents, recorded, snapshot::Snapshots};
+use super::{
+    cursor::Cursors,
+    directory::{self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position},
+    durability::Durability,
+    follower::Follower,
+    options::{OpenProgress, Options, Report},
+    recent::Recents,
+    recorded,
+    snapshot::Snapshots,
+};
 use crate::{
-    disk::{Disk, DiskLock, Entry, OsDisk},
+    disk::{Access, Disk, DiskLock},
     error::{Damage, Error, Result},
     event::{RecordedEvent, StreamName},
     event_store::Watchers,
     index::{Index, IndexOptions},
-    limits,
-    log::{
-        HEADER_PAGE, Log, LogOptions, MANIFEST, MANIFEST_NEW, Manifest, Observer, Segment, StoredRecord, Visitor,
-        manifest_damage,
-    },
+    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Segment, StoredRecord, Visitor},
     version::{Position, Version},
 };
-
-const LOCK: &str = "LOCK";
-const LOG: &str = "log";
 
 /// So much of the log is indexed in memory before a run is written of it.
 const PART_BYTES: u64 = 4 << 20;
 
-/// How to open a [`Store`].
-#[derive(Clone, Debug)]
-pub struct Options {
-    create: bool,
-    segment_bytes: u64,
-    first_segment_bytes: u64,
-    snapshots_kept: usize,
-    durability: Durability,
-    report: Option<Report>,
-}
-
-/// Who hears how far opening has come.
-#[derive(Clone)]
-struct Report(Arc<dyn Fn(OpenProgress) + Send + Sync>);
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Report")
-    }
-}
-
-/// How far opening has come: see [`Options::progress`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenProgress {
-    /// Bytes of segments read so far.
-    pub bytes: u64,
-    /// Bytes of all segments; those that the index knows are not read.
-    pub total_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options::new()
-    }
-}
-
 impl Options {
-    /// Creates the store if it does not exist; segments of the default sizes.
-    pub fn new() -> Options {
-        Options {
-            create: true,
-            segment_bytes: limits::SEGMENT_BYTES,
-            first_segment_bytes: limits::FIRST_SEGMENT_BYTES,
-            snapshots_kept: limits::SNAPSHOTS_KEPT,
-            report: None,
-            durability: Durability::Always,
-        }
-    }
-
-    /// Whether to create the store if it does not exist (the default) or to fail.
-    pub fn create(mut self, create: bool) -> Options {
-        self.create = create;
-        self
-    }
-
-    /// Full size of a segment file in bytes, [`limits::SEGMENT_BYTES`] by default; rounded up to 8 KiB at least. An
-    /// append that needs more gets a segment of its own size.
-    pub fn segment_bytes(mut self, bytes: u64) -> Options {
-        self.segment_bytes = bytes;
-        self
-    }
-
-    /// Size of the first segment file in bytes, [`limits::FIRST_SEGMENT_BYTES`] by default. Each next one is twice as large, up to the
-    /// full size.
-    pub fn first_segment_bytes(mut self, bytes: u64) -> Options {
-        self.first_segment_bytes = bytes;
-        self
-    }
-
-    /// How many snapshots of each stream to keep, those of the highest versions; at least one, and
-    /// [`limits::SNAPSHOTS_KEPT`] by default. Saving another removes what is beyond.
-    pub fn snapshots_kept(mut self, snapshots: usize) -> Options {
-        self.snapshots_kept = snapshots;
-        self
-    }
-
-    /// When an append is acknowledged: [`Durability::Always`] by default.
-    pub fn durability(mut self, durability: Durability) -> Options {
-        self.durability = durability;
-        self
-    }
-
-    /// Calls `report` behind each segment that opening has to read. That is at most the newest one or two, unless the
-    /// index was deleted: then it is made anew from all of them.
-    pub fn progress(mut self, report: impl Fn(OpenProgress) + Send + Sync + 'static) -> Options {
-        self.report = Some(Report(Arc::new(report)));
-        self
-    }
-
-    /// Opens the store in this directory.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::InUse`] when another process, or another [`Store`] of this one, has it open;
-    /// - [`Error::NotAStore`] when the path is a file, holds something else, is of a newer format, or does not exist and is not
-    ///   to be created;
-    /// - [`Error::Damaged`] when something that had been acknowledged cannot be read; nothing is changed then;
-    /// - [`Error::Io`] and [`Error::NoSpace`] for what the system refuses.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
-        self.open_on(Arc::new(OsDisk), path.as_ref())
-    }
-
     pub(crate) fn open_on(&self, disk: Arc<dyn Disk>, dir: &Path) -> Result<Store> {
-        check_directory(&*disk, dir, self.create)?;
+        if self.read_only {
+            return self.open_to_read(disk, dir);
+        }
+        directory::check(&*disk, dir, self.create)?;
         if self.create {
             let log = dir.join(LOG);
             disk.create_dir(&log).map_err(|error| Error::io("create", &log, error))?;
@@ -148,6 +50,40 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
+        let published = publish_position(&*disk, dir, &manifest.store);
+        let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published };
+        let store = self.assemble(disk, dir, manifest, mode, |_| Guard::Lock(lock))?;
+        match self.durability {
+            Durability::Always => {}
+            Durability::OnDemand => store.inner.log.sync_behind(None)?,
+            Durability::Every(time) => store.inner.log.sync_behind(Some(time))?,
+        }
+        Ok(store)
+    }
+
+    fn open_to_read(&self, disk: Arc<dyn Disk>, dir: &Path) -> Result<Store> {
+        directory::check(&*disk, dir, false)?;
+        // Without a writer, whatever recovery finds is durable. One that comes meanwhile waits a moment.
+        let alone = lock_shared(&*disk, dir)?;
+        let manifest = || load_manifest(&*disk, dir)?.ok_or_else(|| missing(dir));
+        let word = published_position(&*disk, dir, &manifest()?.store);
+        // The position before the manifest: so no segment is missing that holds anything up to it.
+        let published = Position::new(word.as_ref().map_or(0, |word| word.load()));
+        let manifest = manifest()?;
+        let until = alone.is_none().then_some(published.max(manifest.durable));
+        let mode = LogMode { access: Access::Read, known: Position::START, until, published: None };
+        let follow = |parts: Parts<'_>| Guard::Follower(Follower::new(disk.clone(), dir, word, parts));
+        self.assemble(disk.clone(), dir, manifest, mode, follow)
+    }
+
+    fn assemble(
+        &self,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        manifest: Manifest,
+        mut mode: LogMode,
+        guard: impl FnOnce(Parts<'_>) -> Guard,
+    ) -> Result<Store> {
         // A page for the header, and one for records at least.
         let least = 2 * HEADER_PAGE;
         let round = |bytes: u64| bytes.max(least).next_multiple_of(HEADER_PAGE);
@@ -158,38 +94,49 @@ impl Options {
             relaxed: self.durability != Durability::Always,
         };
         // Small segments make small parts, so that a store made for a test does everything that a large one does.
-        let index_options = IndexOptions { store: manifest.store, part_bytes: PART_BYTES.min(segment_bytes) };
+        let part_bytes = PART_BYTES.min(segment_bytes);
+        let index_options = IndexOptions { store: manifest.store, part_bytes, writes: !self.read_only };
         let settled = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
         let index = Index::open(disk.clone(), dir, index_options, manifest.durable.max(settled))?;
         let snapshots = Snapshots::new(disk.clone(), dir, manifest.store, self.snapshots_kept);
         let cursors = Cursors::new(disk.clone(), dir, manifest.store);
         let known = index.last();
+        mode.known = known;
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
         let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
         let watchers = Arc::new(Watchers::default());
         let observer = Arc::new(Wake(watchers.clone()));
-        let log = Log::open(disk.clone(), dir, manifest, options, observer, known, &mut build)?;
+        let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build)?;
         let (index, log) = (Arc::new(index), Arc::new(log));
-        let store = Store {
-            inner: Arc::new(Inner {
-                disk,
-                index,
-                log,
-                recents: Arc::default(),
-                watchers,
-                snapshots,
-                cursors,
-                _lock: lock,
-            }),
+        let guard = guard(Parts { log: &log, index: &index, watchers: &watchers });
+        let inner = Inner {
+            disk,
+            dir: dir.to_owned(),
+            index,
+            log,
+            recents: Arc::default(),
+            watchers,
+            snapshots,
+            cursors,
+            guard,
         };
-        match self.durability {
-            Durability::Always => {}
-            Durability::OnDemand => store.inner.log.sync_behind(None)?,
-            Durability::Every(time) => store.inner.log.sync_behind(Some(time))?,
-        }
-        Ok(store)
+        Ok(Store { inner: Arc::new(inner) })
     }
+}
+
+/// What a follower keeps up to date.
+pub(super) struct Parts<'a> {
+    pub(super) log: &'a Arc<Log>,
+    pub(super) index: &'a Arc<Index>,
+    pub(super) watchers: &'a Arc<Watchers>,
+}
+
+/// What makes this process the writer of the store, or a reader beside it.
+#[derive(Debug)]
+pub(super) enum Guard {
+    Lock(#[allow(dead_code)] Box<dyn DiskLock>),
+    Follower(Follower),
 }
 
 /// An event store in a directory of the local disk, open in this process. Cheap to clone: all clones are the same store.
@@ -206,6 +153,7 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
     pub(super) index: Arc<Index>,
     pub(super) log: Arc<Log>,
     /// The newest event ids of some streams. Locked behind the sequencer.
@@ -215,7 +163,7 @@ pub(super) struct Inner {
     pub(super) snapshots: Snapshots,
     pub(super) cursors: Cursors,
     /// Given back last.
-    _lock: Box<dyn DiskLock>,
+    guard: Guard,
 }
 
 /// Wakes the subscribers.
@@ -241,7 +189,34 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    /// Up to here everything may be read. Beside a writer, that is looked up anew.
+    pub(super) fn visible(&self) -> Result<Position> {
+        if let Guard::Follower(follower) = &self.guard {
+            follower.refresh()?;
+        }
+        Ok(self.log.visible())
+    }
+
+    /// Refuses what would change a store that was opened to be read.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        match &self.guard {
+            Guard::Lock(_) => Ok(()),
+            Guard::Follower(_) => Err(Error::ReadOnly { path: self.dir.clone() }),
+        }
+    }
+
+    /// Sees to it that those who wait for events are woken.
+    pub(super) fn watch(&self) -> Result<()> {
+        match &self.guard {
+            Guard::Lock(_) => Ok(()),
+            Guard::Follower(follower) => follower.watch(),
+        }
+    }
+
     fn close(&self) -> Result<()> {
+        if let Guard::Follower(_) = &self.guard {
+            return Ok(());
+        }
         let closed = self.log.close();
         if closed.is_ok() {
             self.index.close();
@@ -294,7 +269,8 @@ impl Store {
 
     /// The position of the newest event, or [`Position::START`].
     pub fn last_position(&self) -> Position {
-        self.inner.log.visible()
+        // What cannot be read of another process's events is said by whoever reads them.
+        self.inner.visible().unwrap_or_else(|_| self.inner.log.visible())
     }
 
     /// Some numbers about the store.
@@ -361,60 +337,6 @@ pub(super) fn check_event(index: &Index, event: &RecordedEvent, previous: Positi
     ))
 }
 
-/// Refuses a path that holds something other than a store.
-pub(super) fn check_directory(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
-    let not_a_store = |reason: String| Err(Error::NotAStore { path: dir.to_owned(), reason });
-    match disk.entry(dir).map_err(|error| Error::io("look at", dir, error))? {
-        None if create => return Ok(()),
-        None => return Err(missing(dir)),
-        Some(Entry::Directory) => {}
-        Some(_) => return not_a_store("is a file; a store is a directory".to_owned()),
-    }
-    let mut names = disk.list(dir).map_err(|error| Error::io("list", dir, error))?;
-    if names.iter().any(|name| name == MANIFEST || name == LOG) {
-        return Ok(());
-    }
-    if names.is_empty() && !create {
-        return Err(missing(dir));
-    }
-    names.sort();
-    // What a crash while the store was being made leaves, and what every new file system holds.
-    match names.iter().find(|name| ![LOCK, MANIFEST_NEW, "lost+found"].contains(&name.as_str())) {
-        Some(other) => not_a_store(format!("is no store: it holds `{other}`, but no {MANIFEST}")),
-        None => Ok(()),
-    }
-}
-
-fn missing(dir: &Path) -> Error {
-    Error::NotAStore { path: dir.to_owned(), reason: "there is no store here".to_owned() }
-}
-
-/// Takes the lock of a store's directory.
-pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
-    let path: PathBuf = dir.join(LOCK);
-    match disk.lock(&path).map_err(|error| Error::io("lock", &path, error))? {
-        Ok(lock) => Ok(lock),
-        Err(holder) => Err(Error::InUse { path: dir.to_owned(), holder }),
-    }
-}
-
-/// Reads the manifest. Segments without a manifest are damage: it tells how far they must reach.
-pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
-    if let Some(manifest) = Manifest::load(disk, dir)? {
-        return Ok(Some(manifest));
-    }
-    let log = dir.join(LOG);
-    let exists = disk.entry(&log).map_err(|error| Error::io("look at", &log, error))?.is_some();
-    let names = if exists { disk.list(&log).map_err(|error| Error::io("list", &log, error))? } else { Vec::new() };
-    match names.iter().filter_map(|name| Segment::base_in_name(name)).count() {
-        0 => Ok(None),
-        segments => {
-            let fault = format!("the manifest is missing, but there are {segments} segments");
-            Err(manifest_damage(fault).into())
-        }
-    }
-}
-
 impl Store {
     /// The version of a stream: that of its newest event, or [`Version::NONE`].
     ///
@@ -422,7 +344,7 @@ impl Store {
     ///
     /// When the index cannot be read.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        let Inner { index, log, .. } = &*self.inner;
-        index.newest(index.stream(stream.as_str()), log.visible()).map(|(version, _)| version)
+        let (index, until) = (&self.inner.index, self.inner.visible()?);
+        index.newest(index.stream(stream.as_str()), until).map(|(version, _)| version)
     }
 }

@@ -20,26 +20,29 @@ impl Store {
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
-        StreamEvents { store: self, until: self.inner.log.visible(), read: read.into(), matches: None }
+        StreamEvents { store: self, until: self.inner.visible(), read: read.into(), matches: None }
     }
 
     /// The events of the whole log, or those that were asked for, as far as they are durable now.
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
-        let until = self.inner.log.visible().min(read.before.previous());
-        AllEvents { store: self, until, source: None, skipped_to: Position::START, read }
+        let (until, failed) = match self.inner.visible() {
+            Ok(until) => (until.min(read.before.previous()), None),
+            Err(error) => (Position::START, Some(error)),
+        };
+        AllEvents { store: self, until, failed, source: None, skipped_to: Position::START, read }
     }
 
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.log.visible(), firsts: None, ended: false }
+        Streams { store: self, until: self.inner.visible(), firsts: None, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
     pub(super) fn event_of_position(&self, position: Position) -> Result<Option<RecordedEvent>> {
-        if position == Position::START || position > self.inner.log.visible() {
+        if position == Position::START || position > self.inner.visible()? {
             return Ok(None);
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
@@ -82,7 +85,8 @@ fn direction(backwards: bool) -> Direction {
 pub struct StreamEvents<'a> {
     store: &'a Store,
     read: ReadStream,
-    until: Position,
+    /// The position behind which nothing is read.
+    until: Result<Position>,
     /// What is left, and the version that comes next if it is known.
     matches: Option<(Matches, Option<Version>)>,
 }
@@ -92,6 +96,7 @@ impl StreamEvents<'_> {
         if self.read.limit == 0 {
             return Ok(None);
         }
+        let until = self.until.clone()?;
         let ReadStream { stream, from, to, backwards, .. } = &self.read;
         let (matches, expected) = match &mut self.matches {
             Some(left) => left,
@@ -99,7 +104,7 @@ impl StreamEvents<'_> {
                 let index = &self.store.inner.index;
                 let from = (*from).max(Version::FIRST);
                 let list = index.stream(stream.as_str());
-                let matches = index.matches(list, Some((from, *to)), self.until, direction(*backwards))?;
+                let matches = index.matches(list, Some((from, *to)), until, direction(*backwards))?;
                 none.insert((matches, (!backwards).then_some(from)))
             }
         };
@@ -133,6 +138,8 @@ pub struct AllEvents<'a> {
     store: &'a Store,
     /// The position behind which nothing is read.
     until: Position,
+    /// Why nothing can be read at all.
+    failed: Option<Error>,
     read: ReadAll,
     source: Option<Source<'a>>,
     /// Up to here it is known whether any event is late enough.
@@ -180,6 +187,9 @@ impl<'a> AllEvents<'a> {
     }
 
     fn step(&mut self) -> Result<Option<RecordedEvent>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         loop {
             let Some((found, event)) = self.candidate()? else { return Ok(None) };
             let position = event.position();
@@ -292,17 +302,18 @@ impl Iterator for AllEvents<'_> {
 #[derive(Debug)]
 pub struct Streams<'a> {
     store: &'a Store,
-    until: Position,
+    until: Result<Position>,
     firsts: Option<Matches>,
     ended: bool,
 }
 
 impl Streams<'_> {
     fn step(&mut self) -> Result<Option<(StreamName, Version)>> {
+        let until = self.until.clone()?;
         let index = &self.store.inner.index;
         let firsts = match &mut self.firsts {
             Some(firsts) => firsts,
-            none => none.insert(index.firsts(self.until)?),
+            none => none.insert(index.firsts(until)?),
         };
         let Some(found) = firsts.next()? else { return Ok(None) };
         let event = self.store.event_at(found)?;
@@ -310,7 +321,7 @@ impl Streams<'_> {
             return Err(self.store.misled(found, &event, "the first event of a stream"));
         }
         let stream = event.stream();
-        let (version, _) = index.newest(index.stream(stream.as_str()), self.until)?;
+        let (version, _) = index.newest(index.stream(stream.as_str()), until)?;
         Ok(Some((stream, version)))
     }
 }

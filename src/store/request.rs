@@ -61,6 +61,7 @@ fn names_no_version(expected: ExpectedVersion) -> bool {
 impl Store {
     /// Checks an append and lays it out.
     pub(super) fn request(&self, appends: Vec<StreamAppend>) -> Result<Request> {
+        self.inner.check_writable()?;
         StreamAppend::check(&appends)?;
         let (index, now) = (&self.inner.index, self.inner.disk.now());
         let draft = recorded::draft(&appends, now);

@@ -148,6 +148,7 @@ impl Store {
     /// - [`Error::Damaged`]: the event at its version cannot be read;
     /// - [`Error::NoSpace`] and [`Error::Io`] for what the system refuses: those there were before are still there.
     pub fn save_snapshot(&self, snapshot: Snapshot) -> Result<()> {
+        self.inner.check_writable()?;
         snapshot.check()?;
         let actual = self.stream_version(&snapshot.stream)?;
         snapshot.check_not_ahead(actual)?;
@@ -206,6 +207,7 @@ impl Store {
     ///
     /// [`Error::Io`] when the system refuses to remove one; those before it are gone then.
     pub fn delete_snapshots(&self, stream: &StreamName) -> Result<u64> {
+        self.inner.check_writable()?;
         self.inner.snapshots.delete(stream)
     }
 

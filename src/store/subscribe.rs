@@ -44,6 +44,7 @@ impl Store {
     ///
     /// [`crate::Error::Damaged`] when the cursor to start from cannot be used; [`crate::Error::Io`] when it cannot be read.
     pub fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription> {
+        self.inner.watch()?;
         let watcher = self.inner.watchers.register(self.topics(&subscribe));
         Ok(Subscription { following: Following::new(self.clone(), subscribe, watcher)? })
     }
@@ -149,6 +150,7 @@ impl Followed for Store {
     }
 
     fn is_going_on(&self) -> Result<()> {
+        self.inner.visible()?;
         self.inner.log.is_going_on()
     }
 

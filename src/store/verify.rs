@@ -1,17 +1,18 @@
 //! Verifying a store: every byte of every segment, the events against each other, and snapshots and cursors against the
 //! events.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use super::beside::Beside;
-use super::open::{check_directory, check_event, load_manifest, lock};
-use super::{Store, recorded};
+use super::{
+    Store,
+    beside::Beside,
+    directory::{self, POSITION, check_position, load_manifest, lock_shared, missing},
+    open::check_event,
+    recorded,
+};
 use crate::{
     disk::{Access, Disk, OsDisk},
-    error::{Damage, Error, Result},
+    error::{Damage, Error, Place, Result},
     index::{Index, IndexOptions},
     log::{Depth, Segment, StoredRecord, Tail, Visitor, walk},
     version::Position,
@@ -56,45 +57,85 @@ pub struct VerifyProgress {
 /// the result.
 pub fn verify(path: impl AsRef<Path>, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verified> {
     let (disk, dir) = (OsDisk, path.as_ref());
-    check_directory(&disk, dir, false)?;
-    let _lock = lock(&disk, dir)?;
-    verify_files(&disk, dir, progress)
+    directory::check(&disk, dir, false)?;
+    // Without a writer, none may come before it is done: what it writes would look like damage.
+    let alone = lock_shared(&disk, dir)?;
+    let writer = if alone.is_some() { Writer::Nobody } else { Writer::Another };
+    verify_files(&disk, dir, writer, progress)
 }
 
-fn verify_files(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verified> {
+/// Who writes the store while it is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Nobody,
+    /// This process, which waits, with everything up to this position on the disk.
+    Waits(Position),
+    /// Another process: only what it has published is looked at.
+    Another,
+}
+
+fn verify_files(
+    disk: &dyn Disk,
+    dir: &Path,
+    writer: Writer,
+    progress: &mut dyn FnMut(VerifyProgress),
+) -> Result<Verified> {
     let mut verified = Verified::default();
-    let manifest = match load_manifest(disk, dir) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => {
-            return Err(Error::NotAStore { path: PathBuf::from(dir), reason: "there is no store here".to_owned() });
-        }
+    let load = || load_manifest(disk, dir)?.ok_or_else(|| missing(dir));
+    let loaded = load().and_then(|manifest| {
+        let position = check_position(disk, dir, &manifest.store);
+        // The position before the manifest: so no segment is missing that holds anything up to it.
+        Ok((position, load()?))
+    });
+    let (position, manifest) = match loaded {
+        Ok(loaded) => loaded,
         Err(Error::Damaged(damage)) => {
             verified.faults.push(*damage);
             return Ok(verified);
         }
         Err(error) => return Err(error),
     };
+    let published = Position::new(position.as_ref().ok().copied().flatten().unwrap_or_default());
+    let until = match writer {
+        Writer::Nobody => None,
+        Writer::Waits(last) => Some(last),
+        Writer::Another => Some(published.max(manifest.durable)),
+    };
     let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
     let last = manifest.segments.last().map_or(Position::START, |entry| entry.base.previous());
-    let options = IndexOptions { store: manifest.store, part_bytes: u64::MAX };
+    let options = IndexOptions { store: manifest.store, part_bytes: u64::MAX, writes: false };
     let index = Index::open(Arc::new(OsDisk), dir, options, manifest.durable.max(last))?;
-    index.check(&mut |error| {
-        if let Error::Damaged(damage) = error {
-            verified.faults.push(*damage);
-        }
-    });
+    index.check(&mut |damage| verified.faults.push(damage));
     let beside = Beside::read(disk, dir, manifest.store)?;
     let mut check = Check { index, beside, verified, total_bytes, progress };
-    let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, &mut check)?;
+    let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, until, &mut check)?;
     check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
         check.verified.torn_bytes = bytes;
     }
     let (mut verified, mut beside) = (check.verified, check.beside);
-    beside.finish(walked.next);
+    if writer != Writer::Another {
+        beside.finish(walked.next);
+    }
+    if writer == Writer::Nobody {
+        check_published(position, walked.next.previous(), manifest.clean, &mut verified);
+    }
     (verified.snapshots, verified.cursors) = (beside.snapshots, beside.cursors);
     verified.faults.append(&mut beside.faults);
     Ok(verified)
+}
+
+/// The published position is never ahead of the log, and after a clean close it is the last.
+fn check_published(position: Result<Option<u64>, String>, last: Position, clean: bool, verified: &mut Verified) {
+    let fault = match position {
+        Ok(Some(published)) if published > last.get() || clean && published != last.get() => {
+            format!("the position {published} was published, but the last one is {last}")
+        }
+        Ok(_) => return,
+        Err(fault) => fault,
+    };
+    let place = Place { file: POSITION.into(), offset: 0, position: last };
+    verified.faults.push(Damage { place, fault });
 }
 
 impl Store {
@@ -104,8 +145,11 @@ impl Store {
     ///
     /// When the system refuses to read. Damage is no error here, but part of the result.
     pub fn verify(&self) -> Result<Verified> {
+        if self.inner.check_writable().is_err() {
+            return verify(&self.inner.dir, &mut |_| {});
+        }
         let log = &self.inner.log;
-        log.while_quiet(|disk, dir| verify_files(disk, dir, &mut |_| {}))
+        log.while_quiet(|disk, dir| verify_files(disk, dir, Writer::Waits(log.durable()), &mut |_| {}))
     }
 }
 
@@ -125,14 +169,13 @@ impl Visitor for Check<'_> {
         self.verified.events += 1;
         self.beside.compare(&event);
         let stream = self.index.stream(event.stream().as_str());
-        let held =
-            self.index.run_holds(stream, event.version(), event.position()).map_err(|error| error.to_string())?;
-        let checked = match held {
-            Some(true) => Ok(()),
-            Some(false) => {
+        let checked = match self.index.run_holds(stream, event.version(), event.position()) {
+            // Its pages were checked, and the bad one was named.
+            Ok(Some(true)) | Err(_) => Ok(()),
+            Ok(Some(false)) => {
                 Err(format!("the index does not know version {} of `{}` here", event.version(), event.stream()))
             }
-            None => {
+            Ok(None) => {
                 let checked = check_event(&self.index, &event, decoded.previous);
                 recorded::index(&self.index, &event, offset, record.footprint());
                 checked

@@ -1,0 +1,96 @@
+//! Reading on in a log that another process writes: from where the last reading ended, from segment to segment.
+
+use std::sync::Arc;
+
+use super::{
+    manifest::Manifest,
+    open::Log,
+    segment::{HEADER_PAGE, Segment, StoredRecord},
+    segments::open_segment,
+};
+use crate::{
+    disk::Access,
+    error::{Error, Result},
+    version::Position,
+};
+
+/// How far a log has been read that another process writes.
+#[derive(Debug)]
+pub(crate) struct Following {
+    /// The segment that was being written to when it was last looked at; `None` before the first.
+    segment: Option<Arc<Segment>>,
+    /// Where in it the next record will lie.
+    offset: u64,
+    next: Position,
+}
+
+/// What to do with each record: the segment, the offset in it, the record.
+pub(crate) type Each<'a> = dyn FnMut(&Segment, u64, &StoredRecord) -> Result<()> + 'a;
+
+impl Log {
+    /// Begins to follow where the log ended when it was opened.
+    pub(crate) fn follow(&self) -> Following {
+        let sequencer = self.commit.look();
+        let active = sequencer.active.as_ref();
+        Following {
+            segment: active.map(|active| active.segment.clone()),
+            offset: active.map_or(HEADER_PAGE, |active| active.end.offset),
+            next: sequencer.next,
+        }
+    }
+
+    /// Reads all records up to `last`, which is known to be durable, and makes them visible. Whether a segment has ended
+    /// meanwhile.
+    pub(crate) fn read_on(
+        &self,
+        following: &mut Following,
+        last: Position,
+        manifest: &dyn Fn() -> Result<Manifest>,
+        each: &mut Each<'_>,
+    ) -> Result<bool> {
+        let mut ended = false;
+        while following.next <= last {
+            let Following { segment, offset, next } = following;
+            let read = segment.as_ref().map(|segment| (segment, segment.record(*offset, *next)));
+            match read {
+                Some((segment, Ok(record))) => {
+                    each(segment, *offset, &record)?;
+                    *offset += record.footprint();
+                    *next = next.next();
+                }
+                // Nothing valid lies here: the segment has ended, or something is wrong.
+                other => {
+                    let error = other.and_then(|(_, record)| record.err());
+                    self.next_segment(following, &manifest()?, error)?;
+                    ended = true;
+                }
+            }
+        }
+        self.commit.follow_to(last);
+        Ok(ended)
+    }
+
+    /// Goes on to the segment that begins with the next position; without one, what was read in its place was wrong.
+    fn next_segment(&self, following: &mut Following, manifest: &Manifest, error: Option<Error>) -> Result<()> {
+        let at = manifest.segments.iter().position(|entry| entry.base == following.next);
+        let newer = |base: Position| following.segment.as_ref().is_none_or(|segment| segment.header.base != base);
+        let Some((at, entry)) = at.map(|at| (at, manifest.segments[at])).filter(|(_, entry)| newer(entry.base)) else {
+            return Err(error.unwrap_or_else(|| {
+                let fault = format!("no segment begins with position {}, which was published", following.next);
+                super::manifest::damage(fault).into()
+            }));
+        };
+        let previous = at.checked_sub(1).map(|before| &manifest.segments[before]);
+        let previous = previous.map(|entry| (entry.base, entry.end.unwrap_or_default())).unwrap_or_default();
+        let opened = open_segment(&*self.disk, &self.dir, &manifest.store, &entry, previous, Access::Read)?;
+        let (segment, _) = opened.map_err(|damage| Error::from(*damage))?;
+        let segment = Arc::new(segment);
+        if let Some(ended) = &following.segment {
+            ended.complete()?;
+        }
+        self.segments.push_open(segment.clone());
+        following.segment = Some(segment);
+        following.offset = HEADER_PAGE;
+        Ok(())
+    }
+}

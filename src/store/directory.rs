@@ -1,0 +1,146 @@
+//! The directory of a store: what may lie in it, its lock, its manifest, its published position.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    disk::{Access, Content, Disk, DiskLock, Entry, SharedWord, read_file, replace_file},
+    error::{Error, Result},
+    layout::{Writer, seal, unseal},
+    log::{MANIFEST, MANIFEST_NEW, Manifest, Segment, is_log_file, manifest_damage},
+};
+
+const LOCK: &str = "LOCK";
+pub(super) const LOG: &str = "log";
+
+/// The file of the published position:
+///
+/// ```text
+///  0       8        12         16         32        64           72       4096
+///  +-------+--------+----------+----------+---------+------------+---------+
+///  | magic | format | checksum | store id | 0       | position   | 0       |
+///  +-------+--------+----------+----------+---------+------------+---------+
+/// ```
+///
+/// The checksum is of the file with the position as zero.
+pub(super) const POSITION: &str = "POSITION";
+const POSITION_MAGIC: &[u8; 8] = b"factpos\0";
+const POSITION_BYTES: usize = 4096;
+const POSITION_OFFSET: usize = 64;
+
+/// Refuses a path that holds something other than a store. Changes nothing.
+pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
+    let not_a_store = |reason: String| Err(Error::NotAStore { path: dir.to_owned(), reason });
+    let look = |path: &Path| disk.entry(path).map_err(|error| Error::io("look at", path, error));
+    let list = |path: &Path| disk.list(path).map_err(|error| Error::io("list", path, error));
+    match look(dir)? {
+        None if create => return Ok(()),
+        None => return Err(missing(dir)),
+        Some(Entry::Directory) => {}
+        Some(_) => return not_a_store("is a file; a store is a directory".to_owned()),
+    }
+    let mut names = list(dir)?;
+    names.sort();
+    let log = if look(&dir.join(LOG))? == Some(Entry::Directory) { list(&dir.join(LOG))? } else { Vec::new() };
+    if log.iter().any(|name| Segment::base_in_name(name).is_some()) {
+        return Ok(());
+    }
+    if names.iter().any(|name| name == MANIFEST) {
+        return match Manifest::is_one(disk, dir)? {
+            true => Ok(()),
+            false => not_a_store(format!("is no store: its `{MANIFEST}` is another program's")),
+        };
+    }
+    // What a crash while the store was being made leaves, and what every new file system holds.
+    let expected = [LOCK, LOG, MANIFEST_NEW, "lost+found"];
+    let strange = names.iter().find(|name| !expected.contains(&name.as_str()));
+    let strange = strange.or(log.iter().find(|name| !is_log_file(name)));
+    if let Some(other) = strange {
+        return not_a_store(format!("is no store: it holds `{other}`, but no {MANIFEST}"));
+    }
+    match read_file(disk, &dir.join(LOCK), 64)? {
+        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => {}
+        Content::Missing => {}
+        _ => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
+    }
+    if create { Ok(()) } else { Err(missing(dir)) }
+}
+
+pub(super) fn missing(dir: &Path) -> Error {
+    Error::NotAStore { path: dir.to_owned(), reason: "there is no store here".to_owned() }
+}
+
+/// Takes the lock of whoever writes.
+pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
+    let path: PathBuf = dir.join(LOCK);
+    match disk.lock(&path).map_err(|error| Error::io("lock", &path, error))? {
+        Ok(lock) => Ok(lock),
+        Err(holder) => Err(Error::InUse { path: dir.to_owned(), holder }),
+    }
+}
+
+/// Keeps writers out, if none is there; `None` when one is.
+pub(super) fn lock_shared(disk: &dyn Disk, dir: &Path) -> Result<Option<Box<dyn DiskLock>>> {
+    let path: PathBuf = dir.join(LOCK);
+    disk.lock_shared(&path).map_err(|error| Error::io("lock", &path, error))
+}
+
+/// Reads the manifest. Segments without a manifest are damage: it tells how far they must reach.
+pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
+    if let Some(manifest) = Manifest::load(disk, dir)? {
+        return Ok(Some(manifest));
+    }
+    let log = dir.join(LOG);
+    let exists = disk.entry(&log).map_err(|error| Error::io("look at", &log, error))?.is_some();
+    let names = if exists { disk.list(&log).map_err(|error| Error::io("list", &log, error))? } else { Vec::new() };
+    match names.iter().filter_map(|name| Segment::base_in_name(name)).count() {
+        0 => Ok(None),
+        segments => {
+            let fault = format!("the manifest is missing, but there are {segments} segments");
+            Err(manifest_damage(fault).into())
+        }
+    }
+}
+
+/// The word in which the position is published, made if it is not there. None where it cannot be had: then readers in other
+/// processes see what the manifest says.
+pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Arc<dyn SharedWord>> {
+    let path = dir.join(POSITION);
+    if !matches!(check_position(disk, dir, store), Ok(Some(_))) {
+        let mut bytes = vec![0; POSITION_BYTES];
+        Writer::new(&mut bytes).bytes(&[0; 16]).bytes(store);
+        seal(&mut bytes, POSITION_MAGIC);
+        replace_file(disk, &path, &bytes).ok()?;
+    }
+    disk.shared_word(&path, POSITION_OFFSET as u64, Access::ReadWrite).ok()
+}
+
+/// The word that a writer publishes its position in, if there is one.
+pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Arc<dyn SharedWord>> {
+    check_position(disk, dir, store).ok()??;
+    disk.shared_word(&dir.join(POSITION), POSITION_OFFSET as u64, Access::Read).ok()
+}
+
+/// Checks the file of the published position, and gives the position; `None` when there is no file. An error says what is
+/// wrong.
+pub(super) fn check_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Option<u64>, String> {
+    let content = read_file(disk, &dir.join(POSITION), POSITION_BYTES as u64).map_err(|error| error.to_string())?;
+    let mut bytes = match content {
+        Content::Missing => return Ok(None),
+        Content::TooLong(len) => return Err(format!("the file has {len} bytes, not {POSITION_BYTES}")),
+        Content::Whole(bytes) if bytes.len() != POSITION_BYTES => {
+            return Err(format!("the file has {} bytes, not {POSITION_BYTES}", bytes.len()));
+        }
+        Content::Whole(bytes) => bytes,
+    };
+    let word = POSITION_OFFSET..POSITION_OFFSET + 8;
+    let position = bytes[word.clone()].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    bytes[word].fill(0);
+    let mut fields = unseal(&bytes, POSITION_MAGIC, "position file")?;
+    match fields.array() {
+        Some(found) if found == *store => Ok(Some(position)),
+        _ => Err("it belongs to another store".to_owned()),
+    }
+}
