@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::Disk,
-    error::{Error, Result},
+    error::{Damage, Error, Result},
     version::{Position, Version},
 };
 
@@ -37,6 +37,10 @@ pub(crate) struct IndexOptions {
 pub(crate) struct Index {
     shared: Arc<Shared>,
     worker: Worker,
+    /// The files that were there at the opening and are not used.
+    unused: Vec<PathBuf>,
+    /// Why some of them are not.
+    faults: Vec<Damage>,
 }
 
 /// What the thread that writes runs shares with the others.
@@ -114,7 +118,7 @@ impl Index {
     /// Opens the runs that cover the log from its first position on without a gap, none behind `until`. What they do not
     /// cover is to be [added](Index::add).
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, options: IndexOptions, until: Position) -> Result<Index> {
-        let runs = open_runs(&*disk, dir, &options.store, until)?;
+        let Opened { runs, unused, faults } = open_runs(&*disk, dir, &options.store, until)?;
         let covered = runs.last().map_or(Position::START, |run| run.last);
         let shared = Arc::new(Shared {
             disk,
@@ -124,7 +128,7 @@ impl Index {
             written: Condvar::new(),
             failed: Mutex::new(false),
         });
-        Ok(Index { worker: Worker::new(shared.clone()), shared })
+        Ok(Index { worker: Worker::new(shared.clone()), shared, unused, faults })
     }
 
     /// The hash that stands for a stream.
@@ -268,8 +272,24 @@ impl Index {
         }
     }
 
-    /// Checks every page of every run.
+    /// Removes the runs that opening found and does not use: remains of a crash, or of another history of this store if
+    /// older files of the log were put in place of newer ones. Those must be gone before the log has grown up to them again.
+    pub(crate) fn remove_unused(&self) {
+        if self.unused.is_empty() {
+            return;
+        }
+        let Shared { disk, dir, state, .. } = &*self.shared;
+        let used: Vec<_> = state.read().runs.iter().map(|run| Run::name(run.first, run.last)).collect();
+        for name in self.unused.iter().filter(|name| !used.contains(name)) {
+            // Where nothing can be removed, nothing can be appended either.
+            let _ = disk.remove(&dir.join(name));
+        }
+        let _ = disk.sync_dir(&dir.join(INDEX));
+    }
+
+    /// Checks every page of every run, and names those that are damaged so that they were not opened.
     pub(crate) fn check(&self, fault: &mut dyn FnMut(Error)) {
+        self.faults.iter().for_each(|damage| fault(damage.clone().into()));
         let runs = self.shared.state.read().runs.clone();
         runs.iter().filter_map(|run| run.check().err()).for_each(fault);
     }
@@ -318,25 +338,39 @@ impl Index {
     }
 }
 
+/// The runs that are in use, and the others.
+#[derive(Default)]
+struct Opened {
+    runs: Vec<Arc<Run>>,
+    unused: Vec<PathBuf>,
+    faults: Vec<Damage>,
+}
+
 /// Opens the runs that cover positions from the first on, the largest first. One that does not open is as good as missing.
-fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Vec<Arc<Run>>> {
+fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Opened> {
     let folder = dir.join(INDEX);
     let io = |error| Error::io("list", &folder, error);
+    let mut opened = Opened::default();
     if disk.entry(&folder).map_err(io)?.is_none() {
-        return Ok(Vec::new());
+        return Ok(opened);
     }
     let names = disk.list(&folder).map_err(io)?;
     let mut ranges: Vec<_> = names.iter().filter_map(|name| Run::range_in_name(name)).collect();
     ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
-    let mut runs: Vec<Arc<Run>> = Vec::new();
     for (first, last) in ranges {
-        let next = runs.last().map_or(Position::FIRST, |run| run.last.next());
-        if first == next
-            && last <= until
-            && let Ok(run) = Run::open(disk, dir, store, first, last)
-        {
-            runs.push(Arc::new(run));
+        let next = opened.runs.last().map_or(Position::FIRST, |run| run.last.next());
+        if first == next && last <= until {
+            match Run::open(disk, dir, store, first, last) {
+                Ok(run) => {
+                    opened.runs.push(Arc::new(run));
+                    continue;
+                }
+                Err(Error::Damaged(damage)) => opened.faults.push(*damage),
+                // Perhaps it was merged with others a moment ago.
+                Err(_) => {}
+            }
         }
+        opened.unused.push(Run::name(first, last));
     }
-    Ok(runs)
+    Ok(opened)
 }
