@@ -88,8 +88,23 @@ impl AllRead {
     }
 }
 
-/// Sizes of the first segment and of all later ones, in KiB.
-pub type Sizes = (u64, u64);
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub first_segment_kib: u64,
+    pub segment_kib: u64,
+    /// Whether an append is acknowledged before it is synced.
+    pub relaxed: bool,
+}
+
+/// The three ways to append.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Append,
+    /// Sequenced at once, waited for at the end of the operation.
+    Submit,
+    Task,
+}
 
 /// Which files of the index are lost.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +125,14 @@ pub enum Operation {
         stream: usize,
         expected: ExpectedVersion,
         batch: Vec<(usize, Spec)>,
+        way: Way,
     },
     /// One event to each of so many neighbouring streams.
     Spread {
         first: usize,
         count: usize,
         spec: Spec,
+        way: Way,
     },
     ReadStream(StreamRead),
     ReadAll(AllRead),
@@ -128,9 +145,9 @@ pub enum Operation {
     },
     /// Versions, streams and numbers.
     Ask,
-    Reopen(Sizes, Lost),
+    Reopen(Setup, Lost),
     /// Goes on with a copy of the files that was made while the store was open.
-    Crash(Sizes, Lost),
+    Crash(Setup, Lost),
     Verify,
 }
 
@@ -173,7 +190,7 @@ fn batch() -> impl Strategy<Value = Vec<(usize, Spec)>> {
 
 fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
     let versions: Vec<u64> = (0..STREAMS).map(|stream| state.version(stream)).collect();
-    (stream(), batch(), 0..12u32, 0..6u64).prop_map(move |(stream, batch, choice, near)| {
+    (stream(), batch(), way(), 0..12u32, 0..6u64).prop_map(move |(stream, batch, way, choice, near)| {
         let version = versions[stream];
         let expected = match choice {
             0..5 => ExpectedVersion::Any,
@@ -182,7 +199,7 @@ fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
             9 | 10 => ExpectedVersion::StreamExists,
             _ => ExpectedVersion::Exact(Version::new((version + near).saturating_sub(3))),
         };
-        Operation::Append { stream, expected, batch }
+        Operation::Append { stream, expected, batch, way }
     })
 }
 
@@ -226,8 +243,14 @@ fn all_read(state: &Model) -> impl Strategy<Value = AllRead> + use<> {
     )
 }
 
-pub fn sizes() -> impl Strategy<Value = Sizes> {
-    (select(vec![8, 16]), select(vec![8, 8, 16, 32]))
+fn setup() -> impl Strategy<Value = Setup> {
+    let relaxed = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (select(vec![8, 16]), select(vec![8, 8, 16, 32]), relaxed)
+        .prop_map(|(first_segment_kib, segment_kib, relaxed)| Setup { first_segment_kib, segment_kib, relaxed })
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![3 => Just(Way::Append), 1 => Just(Way::Submit), 1 => Just(Way::Task)]
 }
 
 fn lost() -> impl Strategy<Value = Lost> {
@@ -242,20 +265,20 @@ fn lost() -> impl Strategy<Value = Lost> {
 
 /// The next operation.
 pub fn operation(state: &Model) -> BoxedStrategy<Operation> {
-    let spread = (NAMED.len()..STREAMS - 20, 1..20usize, spec(0..50usize));
+    let spread = (NAMED.len()..STREAMS - 20, 1..20usize, spec(0..50usize), way());
     let appends = vec((stream(), batch()), 1..6);
     let while_appending = (stream_read(state), all_read(state), 0..4usize, appends);
     prop_oneof![
         30 => append(state),
-        2 => spread.prop_map(|(first, count, spec)| Operation::Spread { first, count, spec }),
+        2 => spread.prop_map(|(first, count, spec, way)| Operation::Spread { first, count, spec, way }),
         12 => stream_read(state).prop_map(Operation::ReadStream),
         24 => all_read(state).prop_map(Operation::ReadAll),
         5 => while_appending.prop_map(|(stream, all, taken, appends)| {
             Operation::ReadWhileAppending { stream, all, taken, appends }
         }),
         4 => Just(Operation::Ask),
-        4 => (sizes(), lost()).prop_map(|(sizes, lost)| Operation::Reopen(sizes, lost)),
-        4 => (sizes(), lost()).prop_map(|(sizes, lost)| Operation::Crash(sizes, lost)),
+        4 => (setup(), lost()).prop_map(|(setup, lost)| Operation::Reopen(setup, lost)),
+        4 => (setup(), lost()).prop_map(|(setup, lost)| Operation::Crash(setup, lost)),
         2 => Just(Operation::Verify),
     ]
     .boxed()

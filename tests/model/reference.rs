@@ -45,8 +45,8 @@ impl Model {
         (self.before, self.numbers_before) = (self.log.len(), self.numbers);
         self.answers.clear();
         match operation {
-            Operation::Append { stream, expected, batch } => self.append(*stream, *expected, batch),
-            Operation::Spread { first, count, spec } => {
+            Operation::Append { stream, expected, batch, .. } => self.append(*stream, *expected, batch),
+            Operation::Spread { first, count, spec, .. } => {
                 for stream in *first..first + count {
                     self.append(stream, ExpectedVersion::Any, &[(1, *spec)]);
                 }
