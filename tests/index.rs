@@ -45,8 +45,11 @@ fn fill(store: &Store, until: u64) {
     }
 }
 
-/// Everything that can be asked of the index, and the answers, each cut off where it is an error.
-fn answers(store: &Store) -> Vec<(String, Vec<String>, Option<Error>)> {
+/// Questions, and the answers, each cut off where it is an error.
+type Answers = Vec<(String, Vec<String>, Option<Error>)>;
+
+/// Everything that can be asked of the index.
+fn answers(store: &Store) -> Answers {
     let mut answers = Vec::new();
     let mut note = |question: String, found: &mut dyn Iterator<Item = Result<String>>| {
         let (mut lines, mut fault) = (Vec::new(), None);
@@ -89,7 +92,7 @@ fn answers(store: &Store) -> Vec<(String, Vec<String>, Option<Error>)> {
     answers
 }
 
-fn assert_equal(store: &Store, wanted: &[(String, Vec<String>, Option<Error>)]) {
+fn assert_equal(store: &Store, wanted: &Answers) {
     for ((question, found, fault), (_, wanted, _)) in answers(store).into_iter().zip(wanted) {
         assert!(fault.is_none(), "{question}: {fault:?}");
         assert_eq!(found, *wanted, "{question}");
@@ -123,7 +126,7 @@ fn copy_over(from: &Path, to: &Path) {
 }
 
 /// A closed store of several runs, and what it answers.
-fn filled(segment_kib: u64, events: u64) -> (TempDir, Vec<(String, Vec<String>, Option<Error>)>) {
+fn filled(segment_kib: u64, events: u64) -> (TempDir, Answers) {
     let dir = directory();
     let store = open(dir.path(), segment_kib);
     fill(&store, events);
@@ -182,7 +185,7 @@ fn a_damaged_byte_of_a_run_never_changes_an_answer_and_verify_finds_it() {
         let faults = verify(copy.path(), &mut |_| {}).unwrap().faults;
         // The run, and nothing else.
         let places: Vec<_> = faults.iter().map(|fault| copy.path().join(&fault.place.file)).collect();
-        assert_eq!(places, [path.clone()], "byte {at}: {faults:?}");
+        assert_eq!(places, std::slice::from_ref(&path), "byte {at}: {faults:?}");
 
         let Some(store) = opened(copy.path(), &path) else {
             refused += 1;
