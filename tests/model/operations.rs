@@ -1,7 +1,11 @@
 //! What is done to the stores, and how it is chosen.
 
 use factlog::{ExpectedVersion, Version};
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 
 use super::reference::Model;
 
@@ -127,6 +131,10 @@ pub enum Operation {
         batch: Vec<(usize, Spec)>,
         way: Way,
     },
+    /// To several streams at once.
+    AppendStreams(Vec<(usize, ExpectedVersion, Vec<(usize, Spec)>)>),
+    /// An append that was accepted is made once more.
+    Repeat(Index),
     /// One event to each of so many neighbouring streams.
     Spread {
         first: usize,
@@ -188,9 +196,10 @@ fn batch() -> impl Strategy<Value = Vec<(usize, Spec)>> {
     ]
 }
 
-fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+/// A stream, and a condition that it often meets.
+fn condition(state: &Model) -> impl Strategy<Value = (usize, ExpectedVersion)> + use<> {
     let versions: Vec<u64> = (0..STREAMS).map(|stream| state.version(stream)).collect();
-    (stream(), batch(), way(), 0..12u32, 0..6u64).prop_map(move |(stream, batch, way, choice, near)| {
+    (stream(), 0..12u32, 0..6u64).prop_map(move |(stream, choice, near)| {
         let version = versions[stream];
         let expected = match choice {
             0..5 => ExpectedVersion::Any,
@@ -199,7 +208,27 @@ fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
             9 | 10 => ExpectedVersion::StreamExists,
             _ => ExpectedVersion::Exact(Version::new((version + near).saturating_sub(3))),
         };
-        Operation::Append { stream, expected, batch, way }
+        (stream, expected)
+    })
+}
+
+fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+    (condition(state), batch(), way()).prop_map(|((stream, expected), batch, way)| Operation::Append {
+        stream,
+        expected,
+        batch,
+        way,
+    })
+}
+
+fn append_streams(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+    let few = vec((1..4usize, spec(0..300usize)), 1..3);
+    vec((condition(state), few), 1..4).prop_map(|parts| {
+        let mut parts: Vec<_> =
+            parts.into_iter().map(|((stream, expected), batch)| (stream, expected, batch)).collect();
+        parts.sort_by_key(|(stream, ..)| *stream);
+        parts.dedup_by_key(|(stream, ..)| *stream);
+        Operation::AppendStreams(parts)
     })
 }
 
@@ -214,7 +243,7 @@ fn limit() -> impl Strategy<Value = usize> {
 
 fn stream_read(state: &Model) -> impl Strategy<Value = StreamRead> + use<> {
     let versions: Vec<u64> = (0..STREAMS).map(|stream| state.version(stream)).collect();
-    let bounds = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u32);
+    let bounds = (any::<Index>(), any::<Index>(), 0..4u32);
     (stream(), bounds, limit(), any::<bool>()).prop_map(move |(stream, (one, other, open), limit, backwards)| {
         let most = versions[stream] as usize + 3;
         let from = if open & 1 == 0 { 0 } else { one.index(most) as u64 };
@@ -270,6 +299,8 @@ pub fn operation(state: &Model) -> BoxedStrategy<Operation> {
     let while_appending = (stream_read(state), all_read(state), 0..4usize, appends);
     prop_oneof![
         30 => append(state),
+        4 => append_streams(state),
+        6 => any::<Index>().prop_map(Operation::Repeat),
         2 => spread.prop_map(|(first, count, spec, way)| Operation::Spread { first, count, spec, way }),
         12 => stream_read(state).prop_map(Operation::ReadStream),
         24 => all_read(state).prop_map(Operation::ReadAll),

@@ -4,14 +4,14 @@ use std::{fs, path::Path};
 
 use factlog::{
     Durability, Error, EventStore, EventType, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll,
-    ReadStream, RecordedEvent, Store, StreamName, Timestamp, Version, block_on, verify,
+    ReadStream, RecordedEvent, Store, StreamAppend, StreamName, Timestamp, Version, block_on, verify,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
     operations::{AllRead, Batch, Lost, Operation, Setup, Spec, StreamRead, TYPES, Way, stream_name},
-    reference::{Answer, Fact, Model},
+    reference::{Answer, Fact, Model, Past},
 };
 
 pub struct System {
@@ -198,6 +198,9 @@ impl System {
     pub fn apply(&mut self, model: &Model, operation: Operation) {
         let mut numbers = model.numbers_before;
         let mut answers = model.answers.iter();
+        if let Some(past) = &model.repeated {
+            self.repeat(past);
+        }
         let mut pending = Vec::new();
         let mut append = |stream: usize, expected: ExpectedVersion, batch: &Batch, way: Way| {
             let (store, stream) = (self.store(), name(stream));
@@ -217,6 +220,8 @@ impl System {
         };
         match operation {
             Operation::Append { stream, expected, batch, way } => append(stream, expected, &batch, way),
+            Operation::AppendStreams(parts) => self.append_streams(model, &parts),
+            Operation::Repeat(_) => {}
             Operation::Spread { first, count, spec, way } => {
                 (first..first + count).for_each(|stream| append(stream, ExpectedVersion::Any, &[(1, spec)], way));
             }
@@ -246,6 +251,29 @@ impl System {
         for submitted in pending {
             submitted.wait().unwrap();
         }
+    }
+
+    fn append_streams(&self, model: &Model, parts: &[(usize, ExpectedVersion, Vec<(usize, Spec)>)]) {
+        let mut numbers = model.numbers_before;
+        let append = |(stream, expected, batch): &(usize, ExpectedVersion, Vec<(usize, Spec)>)| {
+            StreamAppend::new(name(*stream), *expected, new_events(&mut numbers, batch))
+        };
+        let appends: Vec<_> = parts.iter().map(append).collect();
+        let answers = |appended: factlog::Result<Vec<factlog::Appended>>| match appended {
+            Ok(appended) => appended.into_iter().map(|appended| answer(Ok(appended))).collect(),
+            Err(error) => vec![answer(Err(error))],
+        };
+        assert_eq!(answers(block_on(self.memory.append_streams(appends.clone()))), model.answers, "in memory");
+        assert_eq!(answers(self.store().append_streams(appends)), model.answers);
+    }
+
+    /// The same once more has the first answer.
+    fn repeat(&self, past: &Past) {
+        let stream = name(past.stream);
+        let events = new_events(&mut past.numbers.clone(), &past.batch);
+        let in_memory = block_on(self.memory.append(&stream, past.expected, events.clone()));
+        assert_eq!(answer(in_memory), Ok(past.answer), "in memory, {past:?}");
+        assert_eq!(answer(self.store().append(&stream, past.expected, events)), Ok(past.answer), "{past:?}");
     }
 
     fn check_stream(&self, model: &Model, read: &StreamRead) {
