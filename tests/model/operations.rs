@@ -62,6 +62,9 @@ impl Spec {
 /// Events of one append: of each kind so many.
 pub type Batch = [(usize, Spec)];
 
+/// What goes to one of several streams.
+pub type Part = (usize, ExpectedVersion, Vec<(usize, Spec)>);
+
 /// Which events of a stream to read.
 #[derive(Clone, Debug)]
 pub struct StreamRead {
@@ -132,7 +135,7 @@ pub enum Operation {
         way: Way,
     },
     /// To several streams at once.
-    AppendStreams(Vec<(usize, ExpectedVersion, Vec<(usize, Spec)>)>),
+    AppendStreams(Vec<Part>),
     /// An append that was accepted is made once more.
     Repeat(Index),
     /// One event to each of so many neighbouring streams.

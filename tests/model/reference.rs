@@ -2,7 +2,7 @@
 
 use factlog::{ExpectedVersion, limits};
 
-use super::operations::{AllRead, Batch, Operation, Spec, StreamRead, category_of, stream_name};
+use super::operations::{AllRead, Batch, Operation, Part, Spec, StreamRead, category_of, stream_name};
 
 /// An event as the model keeps it. Its position is its place in the log.
 #[derive(Clone, Copy, Debug)]
@@ -90,12 +90,12 @@ impl Model {
     /// Whether an append must be recognised when it is made once more.
     fn recognises(&self, past: &Past) -> bool {
         let any = matches!(past.expected, ExpectedVersion::Any | ExpectedVersion::StreamExists);
-        let (first_version, ..) = past.answer;
-        !any || first_version + limits::RECENT_EVENTS as u64 > self.version(past.stream)
+        let (_, version, _) = past.answer;
+        !any || version + limits::RECENT_EVENTS as u64 > self.version(past.stream)
     }
 
     /// All or none.
-    fn append_streams(&mut self, parts: &[(usize, ExpectedVersion, Vec<(usize, Spec)>)]) {
+    fn append_streams(&mut self, parts: &[Part]) {
         let before = (self.log.len(), self.answers.len());
         for (stream, expected, batch) in parts {
             self.append(*stream, *expected, batch);

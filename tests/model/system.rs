@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    operations::{AllRead, Batch, Lost, Operation, Setup, Spec, StreamRead, TYPES, Way, stream_name},
+    operations::{AllRead, Batch, Lost, Operation, Part, Setup, Spec, StreamRead, TYPES, Way, stream_name},
     reference::{Answer, Fact, Model, Past},
 };
 
@@ -253,9 +253,9 @@ impl System {
         }
     }
 
-    fn append_streams(&self, model: &Model, parts: &[(usize, ExpectedVersion, Vec<(usize, Spec)>)]) {
+    fn append_streams(&self, model: &Model, parts: &[Part]) {
         let mut numbers = model.numbers_before;
-        let append = |(stream, expected, batch): &(usize, ExpectedVersion, Vec<(usize, Spec)>)| {
+        let append = |(stream, expected, batch): &Part| {
             StreamAppend::new(name(*stream), *expected, new_events(&mut numbers, batch))
         };
         let appends: Vec<_> = parts.iter().map(append).collect();
