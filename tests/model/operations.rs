@@ -277,7 +277,7 @@ fn all_read(state: &Model) -> impl Strategy<Value = AllRead> + use<> {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let relaxed = prop_oneof![3 => Just(false), 1 => Just(true)];
-    (select(vec![8, 16]), select(vec![8, 8, 16, 32]), relaxed)
+    (select(vec![8, 16]), select(vec![8, 8, 8, 16, 32]), relaxed)
         .prop_map(|(first_segment_kib, segment_kib, relaxed)| Setup { first_segment_kib, segment_kib, relaxed })
 }
 
@@ -297,14 +297,14 @@ fn lost() -> impl Strategy<Value = Lost> {
 
 /// The next operation.
 pub fn operation(state: &Model) -> BoxedStrategy<Operation> {
-    let spread = (NAMED.len()..STREAMS - 20, 1..20usize, spec(0..50usize), way());
+    let spread = (0..STREAMS - 40, 1..40usize, spec(0..600usize), way());
     let appends = vec((stream(), batch()), 1..6);
     let while_appending = (stream_read(state), all_read(state), 0..4usize, appends);
     prop_oneof![
         30 => append(state),
         4 => append_streams(state),
         6 => any::<Index>().prop_map(Operation::Repeat),
-        2 => spread.prop_map(|(first, count, spec, way)| Operation::Spread { first, count, spec, way }),
+        12 => spread.prop_map(|(first, count, spec, way)| Operation::Spread { first, count, spec, way }),
         12 => stream_read(state).prop_map(Operation::ReadStream),
         24 => all_read(state).prop_map(Operation::ReadAll),
         5 => while_appending.prop_map(|(stream, all, taken, appends)| {
