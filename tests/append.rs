@@ -226,3 +226,34 @@ fn writers_to_overlapping_streams_never_see_a_half() {
     assert_eq!(store.verify().unwrap().faults, []);
     let _: Arc<dyn EventStore> = Arc::new(store);
 }
+
+#[test]
+fn a_repetition_of_which_only_the_end_is_among_the_newest_thousand_is_recognised_whole() {
+    on_each(|store| {
+        let many: Vec<NewEvent> = (0..limits::RECENT_EVENTS + 50).map(|number| event(&number.to_string())).collect();
+        append(store, "s", ExpectedVersion::Any, &[event("before")]).unwrap();
+        let first = append(store, "s", ExpectedVersion::Any, &many).unwrap();
+        assert_eq!(append(store, "s", ExpectedVersion::Any, &many).unwrap(), first);
+        append(store, "s", ExpectedVersion::Any, &[event("later")]).unwrap();
+        assert_eq!(append(store, "s", ExpectedVersion::StreamExists, &many).unwrap(), first);
+        let mut changed = many.clone();
+        changed[0].payload = "else".into();
+        assert!(matches!(append(store, "s", ExpectedVersion::Any, &changed), Err(Error::DuplicateEventId { .. })));
+    });
+}
+
+#[test]
+fn a_repetition_in_one_of_several_streams_is_refused_and_names_that_stream_and_id() {
+    on_each(|store| {
+        let known = event("known");
+        append(store, "b", ExpectedVersion::Any, &[event("0"), known.clone()]).unwrap();
+        let both = [("a", event("new")), ("b", known.clone())];
+        let appends = both.map(|(stream, event)| StreamAppend::new(name(stream), ExpectedVersion::Any, vec![event]));
+        match block_on(store.append_streams(appends.to_vec())).unwrap_err() {
+            Error::DuplicateEventId { stream, id, version } => {
+                assert_eq!((stream, id, version), (name("b"), known.id, Version::new(2)));
+            }
+            other => panic!("{other}"),
+        }
+    });
+}

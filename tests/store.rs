@@ -476,6 +476,34 @@ fn a_missing_or_damaged_manifest_is_damage() {
 }
 
 #[test]
+fn a_crash_while_a_segment_without_records_is_replaced_leaves_a_store_that_opens() {
+    // The only append ever made is torn; reopened, and closed or not, the next append begins a larger segment in its place.
+    for closed in [false, true] {
+        let (killed, offsets) = killed(1);
+        let segment = segments(killed.path())[0].clone();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[offsets[0] + 20..offsets[1]].fill(0);
+        fs::write(&segment, bytes).unwrap();
+        if closed {
+            Store::open(killed.path()).unwrap().close().unwrap();
+        }
+        let store = Store::open(killed.path()).unwrap();
+        let before = fs::read(killed.path().join("MANIFEST")).unwrap();
+        store.append(&name("s"), ExpectedVersion::Any, vec![event(vec![1; 600_000])]).unwrap();
+        drop(store);
+        // The crash: the new file has its name, and the manifest is the one from before.
+        fs::write(killed.path().join("MANIFEST"), before).unwrap();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[4096..].fill(0);
+        fs::write(&segment, bytes).unwrap();
+        let store = Store::open(killed.path()).unwrap();
+        assert_eq!(store.last_position(), Position::START);
+        store.append(&name("s"), ExpectedVersion::NoStream, vec![event("x")]).unwrap();
+        assert_eq!(store.verify().unwrap().faults, []);
+    }
+}
+
+#[test]
 fn what_lies_behind_the_end_of_a_segment_is_watched_too() {
     let dir = TempDir::new().unwrap();
     let store = small().open(dir.path()).unwrap();

@@ -4,7 +4,8 @@
 //! same expected version or at none. It gets the first answer, and nothing is stored twice.
 //!
 //! What counts as the same is looked for in the stream: behind the expected version, for ever; with no particular version
-//! expected, among its newest [`limits::RECENT_EVENTS`] events.
+//! expected, among its newest [`limits::RECENT_EVENTS`] events. One of its events there is enough: the others are looked for
+//! around it.
 
 use super::{Appended, StreamAppend};
 use crate::{
@@ -35,18 +36,18 @@ pub(crate) fn judge(
     read: impl Fn(&StreamAppend, Version, Version) -> Result<Vec<RecordedEvent>>,
 ) -> Result<Option<Vec<Appended>>> {
     let mut answers = Vec::with_capacity(appends.len());
-    let mut fresh = None;
+    let mut stored = None;
     for append in appends {
-        match judge_one(append, version(append)?, |from, to| read(append, from, to))? {
-            Judged::Fresh => fresh = Some(append),
-            Judged::Repeated(appended) => answers.push(appended),
+        if let Judged::Repeated(appended) = judge_one(append, version(append)?, |from, to| read(append, from, to))? {
+            answers.push(appended);
+            stored = stored.or(Some((append, appended.first_version)));
         }
     }
-    match fresh {
-        None => Ok(Some(answers)),
-        Some(_) if answers.is_empty() => Ok(None),
+    match stored {
+        None => Ok(None),
+        Some(_) if answers.len() == appends.len() => Ok(Some(answers)),
         // A part of it was stored, and a part was not: it is another append that uses the same ids.
-        Some(_) => Err(duplicate(&appends[0], &appends[0].events[0], answers[0].first_version)),
+        Some((append, version)) => Err(duplicate(append, &append.events[0], version)),
     }
 }
 
@@ -69,9 +70,17 @@ fn judge_one(
         None => {
             let oldest = actual.get().saturating_sub(limits::RECENT_EVENTS as u64);
             let newest = read(Version::new(oldest + 1), actual)?;
-            let known = |recorded: &&RecordedEvent| events.iter().any(|event| event.id == recorded.id());
-            match newest.iter().position(|recorded| known(&recorded)) {
-                Some(first) => newest.into_iter().skip(first).take(events.len()).collect(),
+            // The place in the append of an event that is known, and its version.
+            let known = |recorded: &RecordedEvent| {
+                let at = events.iter().position(|event| event.id == recorded.id())?;
+                Some((at as u64, recorded.version()))
+            };
+            match newest.iter().find_map(known) {
+                // Those before it may be older than what was looked at.
+                Some((at, version)) => {
+                    let behind = Version::new((version.get() - 1).saturating_sub(at));
+                    read(behind.next(), behind.plus(count))?
+                }
                 None if expected.accepts(actual) => return Ok(Judged::Fresh),
                 None => return Err(refused()),
             }

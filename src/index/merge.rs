@@ -36,13 +36,14 @@ pub(super) fn write_part(disk: &dyn Disk, dir: &Path, store: &[u8; 16], part: &P
 }
 
 /// Neighbouring runs that should become one, if any: the newest in which none is larger than all others together. So an
-/// event is in a run of at least twice the size each time that it is written again.
-pub(super) fn choose(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
+/// event is in a run of at least twice the size each time that it is written again. `given_up` are the first positions of
+/// groups that could not be merged, because a run is damaged, say.
+pub(super) fn choose(runs: &[Arc<Run>], given_up: &[Position]) -> Option<std::ops::Range<usize>> {
     let starts = 0..(runs.len() + 1).saturating_sub(FAN_OUT);
     starts.rev().map(|start| start..start + FAN_OUT).find(|group| {
         let events = || runs[group.clone()].iter().map(|run| run.events());
         let (total, largest) = (events().sum::<u64>(), events().max().unwrap_or_default());
-        total <= MOST_EVENTS && largest * 2 <= total
+        total <= MOST_EVENTS && largest * 2 <= total && !given_up.contains(&runs[group.start].first)
     })
 }
 

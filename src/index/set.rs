@@ -39,6 +39,10 @@ pub(crate) struct IndexOptions {
 pub(crate) struct Index {
     shared: Arc<Shared>,
     worker: Worker,
+    /// The files that were there at the opening and are not used.
+    unused: Vec<PathBuf>,
+    /// Why some of them are not.
+    faults: Vec<Damage>,
 }
 
 /// What the thread that writes runs shares with the others.
@@ -116,7 +120,7 @@ impl Index {
     /// Opens the runs that cover the log from its first position on without a gap, none behind `until`. What they do not
     /// cover is to be [added](Index::add).
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, options: IndexOptions, until: Position) -> Result<Index> {
-        let runs = open_runs(&*disk, dir, &options.store, until)?;
+        let Opened { runs, unused, faults } = open_runs(&*disk, dir, &options.store, until)?;
         let covered = runs.last().map_or(Position::START, |run| run.last);
         let shared = Arc::new(Shared {
             disk,
@@ -126,7 +130,7 @@ impl Index {
             written: Condvar::new(),
             failed: Mutex::new(false),
         });
-        Ok(Index { worker: Worker::new(shared.clone()), shared })
+        Ok(Index { worker: Worker::new(shared.clone()), shared, unused, faults })
     }
 
     /// The hash that stands for a stream.
@@ -272,21 +276,30 @@ impl Index {
         }
     }
 
-    /// Checks every page of every run, and names the runs that do not open.
+    /// Removes the runs that opening found and does not use: remains of a crash, or of another history of this store if
+    /// older files of the log were put in place of newer ones. Those must be gone before the log has grown up to them again.
+    pub(crate) fn remove_unused(&self) {
+        if self.unused.is_empty() {
+            return;
+        }
+        let Shared { disk, dir, state, .. } = &*self.shared;
+        let used: Vec<_> = state.read().runs.iter().map(|run| Run::name(run.first, run.last)).collect();
+        for name in self.unused.iter().filter(|name| !used.contains(name)) {
+            // Where nothing can be removed, nothing can be appended either.
+            let _ = disk.remove(&dir.join(name));
+        }
+        let _ = disk.sync_dir(&dir.join(INDEX));
+    }
+
+    /// Checks every page of every run, and names those that are damaged so that they were not opened.
     pub(crate) fn check(&self, fault: &mut dyn FnMut(Damage)) {
-        let Shared { disk, dir, options, state, .. } = &*self.shared;
-        let runs = state.read().runs.clone();
-        let mut note = |error| {
-            // What is merely gone was merged by a writer.
+        self.faults.iter().for_each(|damage| fault(damage.clone()));
+        let runs = self.shared.state.read().runs.clone();
+        for error in runs.iter().filter_map(|run| run.check().err()) {
             if let Error::Damaged(damage) = error {
                 fault(*damage);
             }
-        };
-        runs.iter().filter_map(|run| run.check().err()).for_each(&mut note);
-        let names = disk.list(&dir.join(INDEX)).unwrap_or_default();
-        let others = names.iter().filter_map(|name| Run::range_in_name(name));
-        let unused = others.filter(|range| !runs.iter().any(|run| (run.first, run.last) == *range));
-        unused.filter_map(|(first, last)| Run::open(&**disk, dir, &options.store, first, last).err()).for_each(note);
+        }
     }
 
     /// The last position of the block of positions that `position` is in, if no event in it has a time as late as `time`.
@@ -320,7 +333,7 @@ impl Index {
     pub(crate) fn adopt(&self) -> Result<()> {
         let Shared { disk, dir, options, state, .. } = &*self.shared;
         let until = state.read().active.from.previous();
-        let runs = open_runs(&**disk, dir, &options.store, until)?;
+        let runs = open_runs(&**disk, dir, &options.store, until)?.runs;
         let covered = runs.last().map_or(Position::START, |run| run.last);
         let mut state = state.write();
         let known = state.runs.last().map_or(Position::START, |run| run.last);
@@ -353,25 +366,39 @@ impl Index {
     }
 }
 
+/// The runs that are in use, and the others.
+#[derive(Default)]
+struct Opened {
+    runs: Vec<Arc<Run>>,
+    unused: Vec<PathBuf>,
+    faults: Vec<Damage>,
+}
+
 /// Opens the runs that cover positions from the first on, the largest first. One that does not open is as good as missing.
-fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Vec<Arc<Run>>> {
+fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Opened> {
     let folder = dir.join(INDEX);
     let io = |error| Error::io("list", &folder, error);
+    let mut opened = Opened::default();
     if disk.entry(&folder).map_err(io)?.is_none() {
-        return Ok(Vec::new());
+        return Ok(opened);
     }
     let names = disk.list(&folder).map_err(io)?;
     let mut ranges: Vec<_> = names.iter().filter_map(|name| Run::range_in_name(name)).collect();
     ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
-    let mut runs: Vec<Arc<Run>> = Vec::new();
     for (first, last) in ranges {
-        let next = runs.last().map_or(Position::FIRST, |run| run.last.next());
-        if first == next
-            && last <= until
-            && let Ok(run) = Run::open(disk, dir, store, first, last)
-        {
-            runs.push(Arc::new(run));
+        let next = opened.runs.last().map_or(Position::FIRST, |run| run.last.next());
+        if first == next && last <= until {
+            match Run::open(disk, dir, store, first, last) {
+                Ok(run) => {
+                    opened.runs.push(Arc::new(run));
+                    continue;
+                }
+                Err(Error::Damaged(damage)) => opened.faults.push(*damage),
+                // Perhaps it was merged with others a moment ago.
+                Err(_) => {}
+            }
         }
+        opened.unused.push(Run::name(first, last));
     }
-    Ok(runs)
+    Ok(opened)
 }

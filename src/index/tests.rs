@@ -149,7 +149,7 @@ fn many_runs_merged_again_and_again_keep_every_event() {
     // Groups of eight, and groups of eight of those, as the thread does it.
     let mut runs: Vec<_> = all.chunks(50).map(|events| run_of(dir.path(), events)).collect();
     assert_eq!(runs.len(), 80);
-    while let Some(group) = merge::choose(&runs) {
+    while let Some(group) = merge::choose(&runs, &[]) {
         let run = merged(dir.path(), &runs[group.clone()]);
         runs.splice(group, [run]);
     }

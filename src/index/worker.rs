@@ -13,7 +13,7 @@ use super::{
     run::{INDEX, Run},
     set::Shared,
 };
-use crate::disk::DiskThread;
+use crate::{disk::DiskThread, error::Error, version::Position};
 
 /// Starts with the first thing that there is to do.
 #[derive(Debug)]
@@ -62,9 +62,10 @@ impl Worker {
 
 fn serve(shared: &Shared, requests: &Receiver<()>, stopping: &AtomicBool) {
     remove_superseded(shared);
+    let mut given_up = Vec::new();
     for () in requests {
         while write_oldest(shared) {}
-        while !stopping.load(Ordering::Relaxed) && merge_some(shared) {}
+        while !stopping.load(Ordering::Relaxed) && merge_some(shared, &mut given_up) {}
     }
 }
 
@@ -85,11 +86,19 @@ fn write_oldest(shared: &Shared) -> bool {
 }
 
 /// Merges some runs; whether there may be more to merge.
-fn merge_some(shared: &Shared) -> bool {
+fn merge_some(shared: &Shared, given_up: &mut Vec<Position>) -> bool {
     let runs = shared.state.read().runs.clone();
-    let Some(group) = merge::choose(&runs) else { return false };
+    let Some(group) = merge::choose(&runs, given_up) else { return false };
     let merged = merge::merge(&*shared.disk, &shared.dir, &shared.options.store, &runs[group.clone()]);
-    let Ok(Some(run)) = merged else { return false };
+    let run = match merged {
+        Ok(Some(run)) => run,
+        // It would fail again: others may do.
+        Ok(None) | Err(Error::Damaged(_)) => {
+            given_up.push(runs[group.start].first);
+            return true;
+        }
+        Err(_) => return false,
+    };
     let replaced = &runs[group.clone()];
     shared.state.write().runs.splice(group.clone(), [Arc::new(run)]);
     // Readers that still use them have them mapped.

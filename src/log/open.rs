@@ -65,7 +65,7 @@ pub(crate) struct Log {
     /// What is on the disk, but for the durable mark. Locked behind the sequencer.
     pub(super) manifest: Mutex<Manifest>,
     pub(super) preparer: Preparer,
-    /// The manifest on the disk no longer says that the log was closed.
+    /// The manifest on the disk is as it must be while the log is appended to: it does not say that the log was closed.
     unmarked: AtomicBool,
     pub(super) committer: Committer,
     /// How many bytes of a torn tail were dropped when it was opened.
@@ -85,6 +85,14 @@ impl Log {
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
         let walked = walk(&*disk, dir, &manifest, mode.access, Depth::Behind(mode.known), mode.until, visitor)?;
+        let mut unmarked = !manifest.clean;
+        if let (Some(entry), Some(walked)) = (manifest.segments.last_mut(), walked.last)
+            && *entry != walked
+        {
+            // To be written down before anything is appended to that segment.
+            *entry = walked;
+            unmarked = false;
+        }
         let mut active = None;
         let mut dropped = 0;
         if let (Some(segment), Some((end, tail)), Some(entry)) =
@@ -113,7 +121,7 @@ impl Log {
         Ok(Log {
             commit: Commit::new(disk.clone(), options.relaxed, observer, mode.published, walked.next, active)?,
             segments,
-            unmarked: AtomicBool::new(!manifest.clean),
+            unmarked: AtomicBool::new(unmarked),
             manifest: Mutex::new(manifest),
             preparer,
             committer: Committer::default(),

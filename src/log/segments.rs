@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    manifest::Entry,
+    manifest::{Entry, Manifest},
     segment::{End, HEADER_PAGE, Segment, SegmentHeader},
 };
 use crate::{
@@ -125,6 +125,32 @@ fn sync_first(file: &dyn DiskFile, access: Access) -> io::Result<()> {
             file.forget_cache()
         }
     }
+}
+
+/// The entry of the last segment, as it is now: a crash may have come between giving its name to a new file, in place of one
+/// without records, and writing that down.
+pub(super) fn last_entry(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    entry: Entry,
+    previous: Previous,
+) -> Result<Entry> {
+    let without_records = entry.base > manifest.durable && entry.end.is_none_or(|end| end.offset == HEADER_PAGE);
+    let path = dir.join(Segment::name(entry.base));
+    let io = |error| Error::io("look at", &path, error);
+    let Some(bytes) = disk.file_len(&path).map_err(io)? else { return Ok(entry) };
+    if !without_records || (bytes == entry.bytes && entry.end.is_none()) {
+        return Ok(entry);
+    }
+    let content = disk.open(&path, Access::Read).and_then(|file| file.map()).map_err(io)?;
+    let Some((page, rest)) = content.split_at_checked(HEADER_PAGE as usize) else { return Ok(entry) };
+    let begun = Entry { base: entry.base, bytes, end: None, torn: 0 };
+    let meant = |header: SegmentHeader| {
+        let expected = SegmentHeader { store: manifest.store, base: entry.base, bytes, previous, ..header };
+        header == expected && rest.iter().all(|byte| *byte == 0)
+    };
+    Ok(if SegmentHeader::decode(page).is_ok_and(meant) { begun } else { entry })
 }
 
 /// Opens a segment, and checks that it is the one that the manifest means.

@@ -16,7 +16,7 @@ use super::{
     manifest::{Entry, Manifest},
     record::{self, Header, Invalid},
     segment::{End, HEADER_PAGE, PAGE, Segment, StoredRecord},
-    segments::{glance, open_segment},
+    segments::{glance, last_entry, open_segment},
 };
 use crate::{
     disk::{Access, Disk},
@@ -58,6 +58,8 @@ pub(crate) enum Depth {
 /// The log as a walk found it.
 #[derive(Debug)]
 pub(crate) struct Walked {
+    /// The manifest's entry of the last segment, as it should be.
+    pub(crate) last: Option<Entry>,
     /// The last segment, if it may be appended to.
     pub(crate) active: Option<Segment>,
     /// The number of segments that could be read.
@@ -79,10 +81,15 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked { active: None, readable: 0, next: Position::FIRST, tail: None };
+    let mut walked = Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
+        let entry = match following {
+            Some(_) => entry,
+            None => &last_entry(disk, dir, manifest, *entry, previous)?,
+        };
+        walked.last = Some(*entry);
         walked.next = following.unwrap_or(entry.base);
         if let (Depth::Behind(known), Some(following), Some(end)) = (depth, following, entry.end)
             && following <= known.next()

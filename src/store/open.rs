@@ -104,10 +104,15 @@ impl Options {
         mode.known = known;
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
-        let mut build = Build { index: &index, known, progress, report: self.report.as_ref() };
+        let mut build = Build { index: &index, known, progress, report: self.report.as_ref(), fault: None };
         let watchers = Arc::new(Watchers::default());
         let observer = Arc::new(Wake(watchers.clone()));
-        let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build)?;
+        let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build);
+        // Where the index is at fault, no segment is to be blamed.
+        let log = log.map_err(|error| build.fault.take().unwrap_or(error))?;
+        if !self.read_only {
+            index.remove_unused();
+        }
         let (index, log) = (Arc::new(index), Arc::new(log));
         let guard = guard(Parts { log: &log, index: &index, watchers: &watchers });
         let inner = Inner {
@@ -295,6 +300,8 @@ struct Build<'a> {
     known: Position,
     progress: OpenProgress,
     report: Option<&'a Report>,
+    /// Why the index could not be asked.
+    fault: Option<Error>,
 }
 
 impl Visitor for Build<'_> {
@@ -303,7 +310,14 @@ impl Visitor for Build<'_> {
             return Ok(());
         }
         let decoded = recorded::decode(record)?;
-        check_event(self.index, &decoded.event, decoded.previous)?;
+        match check_event(self.index, &decoded.event, decoded.previous) {
+            Ok(checked) => checked?,
+            Err(error) => {
+                let text = error.to_string();
+                self.fault = Some(error);
+                return Err(text);
+            }
+        }
         recorded::index(self.index, &decoded.event, offset, record.footprint());
         Ok(())
     }
@@ -323,18 +337,18 @@ impl Visitor for Build<'_> {
     }
 }
 
-/// Checks an event against those before it: versions have no gap.
-pub(super) fn check_event(index: &Index, event: &RecordedEvent, previous: Position) -> Result<(), String> {
+/// Checks an event against those before it: versions have no gap. The outer error is the index's own.
+pub(super) fn check_event(index: &Index, event: &RecordedEvent, previous: Position) -> Result<Result<(), String>> {
     let stream = index.stream(event.stream().as_str());
-    let (version, newest) = index.newest(stream, Position::MAX).map_err(|error| error.to_string())?;
+    let (version, newest) = index.newest(stream, Position::MAX)?;
     if event.version() == version.next() && previous == newest {
-        return Ok(());
+        return Ok(Ok(()));
     }
-    Err(format!(
+    Ok(Err(format!(
         "version {} of stream `{}` with its predecessor at {previous} follows version {version} at {newest}",
         event.version(),
         event.stream(),
-    ))
+    )))
 }
 
 impl Store {

@@ -8,11 +8,12 @@ use super::{
     beside::Beside,
     directory::{self, POSITION, check_position, load_manifest, lock_shared, missing},
     open::check_event,
-    recorded,
+    recorded::{self, Decoded},
 };
 use crate::{
     disk::{Access, Disk, OsDisk},
     error::{Damage, Error, Place, Result},
+    event::RecordedEvent,
     index::{Index, IndexOptions},
     log::{Depth, Segment, StoredRecord, Tail, Visitor, walk},
     version::Position,
@@ -107,7 +108,8 @@ fn verify_files(
     let index = Index::open(Arc::new(OsDisk), dir, options, manifest.durable.max(last))?;
     index.check(&mut |damage| verified.faults.push(damage));
     let beside = Beside::read(disk, dir, manifest.store)?;
-    let mut check = Check { index, beside, verified, total_bytes, progress };
+    let index_faults = verified.faults.len();
+    let mut check = Check { index, beside, verified, index_faults, total_bytes, progress };
     let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, until, &mut check)?;
     check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
@@ -158,31 +160,48 @@ struct Check<'a> {
     index: Index,
     beside: Beside,
     verified: Verified,
+    /// How many of the faults are the index's.
+    index_faults: usize,
     total_bytes: u64,
     progress: &'a mut dyn FnMut(VerifyProgress),
 }
 
-impl Visitor for Check<'_> {
-    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        let decoded = recorded::decode(record)?;
-        let event = decoded.event;
-        self.verified.events += 1;
-        self.beside.compare(&event);
-        let stream = self.index.stream(event.stream().as_str());
-        let checked = match self.index.run_holds(stream, event.version(), event.position()) {
-            // Its pages were checked, and the bad one was named.
-            Ok(Some(true)) | Err(_) => Ok(()),
-            Ok(Some(false)) => {
-                Err(format!("the index does not know version {} of `{}` here", event.version(), event.stream()))
-            }
-            Ok(None) => {
-                let checked = check_event(&self.index, &event, decoded.previous);
-                recorded::index(&self.index, &event, offset, record.footprint());
-                checked
+impl Check<'_> {
+    /// Compares an event with what the index has of it, or with those before it where no run covers it.
+    fn check(&self, event: &RecordedEvent, previous: Position, offset: u64, bytes: u64) -> Result<Result<(), String>> {
+        let (stream, version) = (event.stream(), event.version());
+        let checked = match self.index.run_holds(self.index.stream(stream.as_str()), version, event.position())? {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("the index does not know version {version} of `{stream}` here")),
+            None => {
+                let checked = check_event(&self.index, event, previous);
+                recorded::index(&self.index, event, offset, bytes);
+                checked?
             }
         };
-        // A hole that was named already makes every later version of its streams look wrong.
-        if self.verified.faults.is_empty() { checked } else { Ok(()) }
+        Ok(checked)
+    }
+}
+
+impl Visitor for Check<'_> {
+    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
+        let Decoded { event, previous } = recorded::decode(record)?;
+        self.verified.events += 1;
+        self.beside.compare(&event);
+        let checked = self.check(&event, previous, offset, record.footprint());
+        match checked {
+            // A hole that was named already makes every later version of its streams look wrong.
+            Ok(Err(_)) if self.verified.faults.len() > self.index_faults => Ok(()),
+            Ok(checked) => checked,
+            // Where the index is at fault, no segment is to be blamed, and once is enough.
+            Err(_) if self.index_faults > 0 => Ok(()),
+            Err(Error::Damaged(damage)) => {
+                self.verified.faults.push(*damage);
+                self.index_faults += 1;
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn fault(&mut self, damage: Damage) -> Result<()> {

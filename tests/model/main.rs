@@ -18,7 +18,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use reference::Model;
 use system::System;
 
-const SEQUENCES: u32 = 12;
+const SEQUENCES: u32 = 8;
 
 struct Store;
 

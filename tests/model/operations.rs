@@ -1,7 +1,11 @@
 //! What is done to the stores, and how it is chosen.
 
 use factlog::{ExpectedVersion, Version};
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 
 use super::reference::Model;
 
@@ -58,6 +62,9 @@ impl Spec {
 /// Events of one append: of each kind so many.
 pub type Batch = [(usize, Spec)];
 
+/// What goes to one of several streams.
+pub type Part = (usize, ExpectedVersion, Vec<(usize, Spec)>);
+
 /// Which events of a stream to read.
 #[derive(Clone, Debug)]
 pub struct StreamRead {
@@ -88,8 +95,23 @@ impl AllRead {
     }
 }
 
-/// Sizes of the first segment and of all later ones, in KiB.
-pub type Sizes = (u64, u64);
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub first_segment_kib: u64,
+    pub segment_kib: u64,
+    /// Whether an append is acknowledged before it is synced.
+    pub relaxed: bool,
+}
+
+/// The three ways to append.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Append,
+    /// Sequenced at once, waited for at the end of the operation.
+    Submit,
+    Task,
+}
 
 /// Which files of the index are lost.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +132,18 @@ pub enum Operation {
         stream: usize,
         expected: ExpectedVersion,
         batch: Vec<(usize, Spec)>,
+        way: Way,
     },
+    /// To several streams at once.
+    AppendStreams(Vec<Part>),
+    /// An append that was accepted is made once more.
+    Repeat(Index),
     /// One event to each of so many neighbouring streams.
     Spread {
         first: usize,
         count: usize,
         spec: Spec,
+        way: Way,
     },
     ReadStream(StreamRead),
     ReadAll(AllRead),
@@ -128,9 +156,9 @@ pub enum Operation {
     },
     /// Versions, streams and numbers.
     Ask,
-    Reopen(Sizes, Lost),
+    Reopen(Setup, Lost),
     /// Goes on with a copy of the files that was made while the store was open.
-    Crash(Sizes, Lost),
+    Crash(Setup, Lost),
     Verify,
 }
 
@@ -171,9 +199,10 @@ fn batch() -> impl Strategy<Value = Vec<(usize, Spec)>> {
     ]
 }
 
-fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+/// A stream, and a condition that it often meets.
+fn condition(state: &Model) -> impl Strategy<Value = (usize, ExpectedVersion)> + use<> {
     let versions: Vec<u64> = (0..STREAMS).map(|stream| state.version(stream)).collect();
-    (stream(), batch(), 0..12u32, 0..6u64).prop_map(move |(stream, batch, choice, near)| {
+    (stream(), 0..12u32, 0..6u64).prop_map(move |(stream, choice, near)| {
         let version = versions[stream];
         let expected = match choice {
             0..5 => ExpectedVersion::Any,
@@ -182,7 +211,27 @@ fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
             9 | 10 => ExpectedVersion::StreamExists,
             _ => ExpectedVersion::Exact(Version::new((version + near).saturating_sub(3))),
         };
-        Operation::Append { stream, expected, batch }
+        (stream, expected)
+    })
+}
+
+fn append(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+    (condition(state), batch(), way()).prop_map(|((stream, expected), batch, way)| Operation::Append {
+        stream,
+        expected,
+        batch,
+        way,
+    })
+}
+
+fn append_streams(state: &Model) -> impl Strategy<Value = Operation> + use<> {
+    let few = vec((1..4usize, spec(0..300usize)), 1..3);
+    vec((condition(state), few), 1..4).prop_map(|parts| {
+        let mut parts: Vec<_> =
+            parts.into_iter().map(|((stream, expected), batch)| (stream, expected, batch)).collect();
+        parts.sort_by_key(|(stream, ..)| *stream);
+        parts.dedup_by_key(|(stream, ..)| *stream);
+        Operation::AppendStreams(parts)
     })
 }
 
@@ -197,7 +246,7 @@ fn limit() -> impl Strategy<Value = usize> {
 
 fn stream_read(state: &Model) -> impl Strategy<Value = StreamRead> + use<> {
     let versions: Vec<u64> = (0..STREAMS).map(|stream| state.version(stream)).collect();
-    let bounds = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u32);
+    let bounds = (any::<Index>(), any::<Index>(), 0..4u32);
     (stream(), bounds, limit(), any::<bool>()).prop_map(move |(stream, (one, other, open), limit, backwards)| {
         let most = versions[stream] as usize + 3;
         let from = if open & 1 == 0 { 0 } else { one.index(most) as u64 };
@@ -226,8 +275,14 @@ fn all_read(state: &Model) -> impl Strategy<Value = AllRead> + use<> {
     )
 }
 
-pub fn sizes() -> impl Strategy<Value = Sizes> {
-    (select(vec![8, 16]), select(vec![8, 8, 16, 32]))
+fn setup() -> impl Strategy<Value = Setup> {
+    let relaxed = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (select(vec![8, 16]), select(vec![8, 8, 8, 16, 32]), relaxed)
+        .prop_map(|(first_segment_kib, segment_kib, relaxed)| Setup { first_segment_kib, segment_kib, relaxed })
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![3 => Just(Way::Append), 1 => Just(Way::Submit), 1 => Just(Way::Task)]
 }
 
 fn lost() -> impl Strategy<Value = Lost> {
@@ -242,20 +297,22 @@ fn lost() -> impl Strategy<Value = Lost> {
 
 /// The next operation.
 pub fn operation(state: &Model) -> BoxedStrategy<Operation> {
-    let spread = (NAMED.len()..STREAMS - 20, 1..20usize, spec(0..50usize));
+    let spread = (0..STREAMS - 40, 1..40usize, spec(0..600usize), way());
     let appends = vec((stream(), batch()), 1..6);
     let while_appending = (stream_read(state), all_read(state), 0..4usize, appends);
     prop_oneof![
         30 => append(state),
-        2 => spread.prop_map(|(first, count, spec)| Operation::Spread { first, count, spec }),
+        4 => append_streams(state),
+        6 => any::<Index>().prop_map(Operation::Repeat),
+        12 => spread.prop_map(|(first, count, spec, way)| Operation::Spread { first, count, spec, way }),
         12 => stream_read(state).prop_map(Operation::ReadStream),
         24 => all_read(state).prop_map(Operation::ReadAll),
         5 => while_appending.prop_map(|(stream, all, taken, appends)| {
             Operation::ReadWhileAppending { stream, all, taken, appends }
         }),
         4 => Just(Operation::Ask),
-        4 => (sizes(), lost()).prop_map(|(sizes, lost)| Operation::Reopen(sizes, lost)),
-        4 => (sizes(), lost()).prop_map(|(sizes, lost)| Operation::Crash(sizes, lost)),
+        4 => (setup(), lost()).prop_map(|(setup, lost)| Operation::Reopen(setup, lost)),
+        4 => (setup(), lost()).prop_map(|(setup, lost)| Operation::Crash(setup, lost)),
         2 => Just(Operation::Verify),
     ]
     .boxed()

@@ -1,8 +1,8 @@
 //! The model: a plain list of what was appended, and the plainest answers to every question about it.
 
-use factlog::ExpectedVersion;
+use factlog::{ExpectedVersion, limits};
 
-use super::operations::{AllRead, Batch, Operation, Spec, StreamRead, category_of, stream_name};
+use super::operations::{AllRead, Batch, Operation, Part, Spec, StreamRead, category_of, stream_name};
 
 /// An event as the model keeps it. Its position is its place in the log.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,17 @@ pub struct Fact {
 /// What an append must answer: the first version, the last, and the last position; or the version that it clashed with.
 pub type Answer = Result<(u64, u64, u64), u64>;
 
+/// An append that was accepted.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub stream: usize,
+    pub expected: ExpectedVersion,
+    pub batch: Vec<(usize, Spec)>,
+    /// The numbers given out before it.
+    pub numbers: u64,
+    pub answer: (u64, u64, u64),
+}
+
 /// Everything that a store should know.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
@@ -29,6 +40,9 @@ pub struct Model {
     pub numbers_before: u64,
     /// ... and what its appends must answer.
     pub answers: Vec<Answer>,
+    pub past: Vec<Past>,
+    /// The append that the last operation made once more.
+    pub repeated: Option<Past>,
 }
 
 impl Model {
@@ -44,9 +58,21 @@ impl Model {
     pub fn apply(mut self, operation: &Operation) -> Model {
         (self.before, self.numbers_before) = (self.log.len(), self.numbers);
         self.answers.clear();
+        self.repeated = None;
         match operation {
-            Operation::Append { stream, expected, batch } => self.append(*stream, *expected, batch),
-            Operation::Spread { first, count, spec } => {
+            Operation::Append { stream, expected, batch, .. } => {
+                let (stream, expected, batch) = (*stream, *expected, batch.clone());
+                self.append(stream, expected, &batch);
+                if let [Ok(answer)] = self.answers[..] {
+                    self.past.push(Past { stream, expected, batch, numbers: self.numbers_before, answer });
+                }
+            }
+            Operation::AppendStreams(parts) => self.append_streams(parts),
+            Operation::Repeat(which) if !self.past.is_empty() => {
+                let past = &self.past[which.index(self.past.len())];
+                self.repeated = self.recognises(past).then(|| past.clone());
+            }
+            Operation::Spread { first, count, spec, .. } => {
                 for stream in *first..first + count {
                     self.append(stream, ExpectedVersion::Any, &[(1, *spec)]);
                 }
@@ -59,6 +85,26 @@ impl Model {
             _ => {}
         }
         self
+    }
+
+    /// Whether an append must be recognised when it is made once more.
+    fn recognises(&self, past: &Past) -> bool {
+        let any = matches!(past.expected, ExpectedVersion::Any | ExpectedVersion::StreamExists);
+        let (_, version, _) = past.answer;
+        !any || version + limits::RECENT_EVENTS as u64 > self.version(past.stream)
+    }
+
+    /// All or none.
+    fn append_streams(&mut self, parts: &[Part]) {
+        let before = (self.log.len(), self.answers.len());
+        for (stream, expected, batch) in parts {
+            self.append(*stream, *expected, batch);
+        }
+        if let Some(refused) = self.answers[before.1..].iter().copied().find(Result::is_err) {
+            self.log.truncate(before.0);
+            self.answers.truncate(before.1);
+            self.answers.push(refused);
+        }
     }
 
     fn append(&mut self, stream: usize, expected: ExpectedVersion, batch: &Batch) {

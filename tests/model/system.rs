@@ -3,15 +3,15 @@
 use std::{fs, path::Path};
 
 use factlog::{
-    Error, EventStore, EventType, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll, ReadStream,
-    RecordedEvent, Store, StreamName, Timestamp, Version, block_on, verify,
+    Durability, Error, EventStore, EventType, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll,
+    ReadStream, RecordedEvent, Store, StreamAppend, StreamName, Timestamp, Version, block_on, verify,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    operations::{AllRead, Batch, Lost, Operation, Sizes, Spec, StreamRead, TYPES, stream_name},
-    reference::{Answer, Fact, Model},
+    operations::{AllRead, Batch, Lost, Operation, Part, Setup, Spec, StreamRead, TYPES, Way, stream_name},
+    reference::{Answer, Fact, Model, Past},
 };
 
 pub struct System {
@@ -175,14 +175,19 @@ fn lose(dir: &Path, lost: Lost) {
     }
 }
 
-fn open(dir: &Path, (first, full): Sizes) -> Store {
-    Options::new().first_segment_bytes(first << 10).segment_bytes(full << 10).open(dir).unwrap()
+/// The smallest segments, and the default durability.
+const PLAIN: Setup = Setup { first_segment_kib: 8, segment_kib: 8, relaxed: false };
+
+fn open(dir: &Path, setup: Setup) -> Store {
+    let options =
+        Options::new().first_segment_bytes(setup.first_segment_kib << 10).segment_bytes(setup.segment_kib << 10);
+    options.durability(if setup.relaxed { Durability::OnDemand } else { Durability::Always }).open(dir).unwrap()
 }
 
 impl System {
     pub fn new() -> System {
         let dir = directory();
-        System { store: Some(open(dir.path(), (8, 8))), memory: MemoryStore::new(), dir }
+        System { store: Some(open(dir.path(), PLAIN)), memory: MemoryStore::new(), dir }
     }
 
     fn store(&self) -> &Store {
@@ -193,17 +198,32 @@ impl System {
     pub fn apply(&mut self, model: &Model, operation: Operation) {
         let mut numbers = model.numbers_before;
         let mut answers = model.answers.iter();
-        let mut append = |stream: usize, expected: ExpectedVersion, batch: &Batch| {
+        if let Some(past) = &model.repeated {
+            self.repeat(past);
+        }
+        let mut pending = Vec::new();
+        let mut append = |stream: usize, expected: ExpectedVersion, batch: &Batch, way: Way| {
+            let (store, stream) = (self.store(), name(stream));
             let events = new_events(&mut numbers, batch);
-            let answers = (answers.next().unwrap(), self.store());
-            let in_memory = block_on(self.memory.append(&name(stream), expected, events.clone()));
-            assert_eq!(answer(in_memory), *answers.0, "in memory");
-            assert_eq!(answer(answers.1.append(&name(stream), expected, events)), *answers.0);
+            let wanted = *answers.next().unwrap();
+            assert_eq!(answer(block_on(self.memory.append(&stream, expected, events.clone()))), wanted, "in memory");
+            let appended = match way {
+                Way::Append => store.append(&stream, expected, events),
+                Way::Task => block_on(store.append_async(&stream, expected, events)),
+                Way::Submit => store.submit(&stream, expected, events).map(|submitted| {
+                    let appended = submitted.appended();
+                    pending.push(submitted);
+                    appended
+                }),
+            };
+            assert_eq!(answer(appended), wanted, "{way:?}");
         };
         match operation {
-            Operation::Append { stream, expected, batch } => append(stream, expected, &batch),
-            Operation::Spread { first, count, spec } => {
-                (first..first + count).for_each(|stream| append(stream, ExpectedVersion::Any, &[(1, spec)]));
+            Operation::Append { stream, expected, batch, way } => append(stream, expected, &batch, way),
+            Operation::AppendStreams(parts) => self.append_streams(model, &parts),
+            Operation::Repeat(_) => {}
+            Operation::Spread { first, count, spec, way } => {
+                (first..first + count).for_each(|stream| append(stream, ExpectedVersion::Any, &[(1, spec)], way));
             }
             Operation::ReadWhileAppending { stream, all, taken, appends } => {
                 let store = self.store();
@@ -213,7 +233,7 @@ impl System {
                 let mut found_stream: Vec<_> = of_stream.by_ref().take(taken).map(Result::unwrap).collect();
                 let mut found_all: Vec<_> = of_all.by_ref().take(taken).map(Result::unwrap).collect();
                 let mut found_streams: Vec<_> = streams.by_ref().take(taken).map(Result::unwrap).collect();
-                appends.iter().for_each(|(stream, batch)| append(*stream, ExpectedVersion::Any, batch));
+                appends.iter().for_each(|(stream, batch)| append(*stream, ExpectedVersion::Any, batch, Way::Append));
                 found_stream.extend(of_stream.map(Result::unwrap));
                 found_all.extend(of_all.map(Result::unwrap));
                 found_streams.extend(streams.map(Result::unwrap));
@@ -224,10 +244,36 @@ impl System {
             Operation::ReadStream(read) => self.check_stream(model, &read),
             Operation::ReadAll(read) => self.check_all(model, &read),
             Operation::Ask => self.ask(model),
-            Operation::Reopen(sizes, lost) => self.reopen(model, sizes, lost),
-            Operation::Crash(sizes, lost) => self.crash(model, sizes, lost),
+            Operation::Reopen(setup, lost) => self.reopen(model, setup, lost),
+            Operation::Crash(setup, lost) => self.crash(model, setup, lost),
             Operation::Verify => self.verify(model),
         }
+        for submitted in pending {
+            submitted.wait().unwrap();
+        }
+    }
+
+    fn append_streams(&self, model: &Model, parts: &[Part]) {
+        let mut numbers = model.numbers_before;
+        let append = |(stream, expected, batch): &Part| {
+            StreamAppend::new(name(*stream), *expected, new_events(&mut numbers, batch))
+        };
+        let appends: Vec<_> = parts.iter().map(append).collect();
+        let answers = |appended: factlog::Result<Vec<factlog::Appended>>| match appended {
+            Ok(appended) => appended.into_iter().map(|appended| answer(Ok(appended))).collect(),
+            Err(error) => vec![answer(Err(error))],
+        };
+        assert_eq!(answers(block_on(self.memory.append_streams(appends.clone()))), model.answers, "in memory");
+        assert_eq!(answers(self.store().append_streams(appends)), model.answers);
+    }
+
+    /// The same once more has the first answer.
+    fn repeat(&self, past: &Past) {
+        let stream = name(past.stream);
+        let events = new_events(&mut past.numbers.clone(), &past.batch);
+        let in_memory = block_on(self.memory.append(&stream, past.expected, events.clone()));
+        assert_eq!(answer(in_memory), Ok(past.answer), "in memory, {past:?}");
+        assert_eq!(answer(self.store().append(&stream, past.expected, events)), Ok(past.answer), "{past:?}");
     }
 
     fn check_stream(&self, model: &Model, read: &StreamRead) {
@@ -297,19 +343,19 @@ impl System {
         self.ask(model);
     }
 
-    fn reopen(&mut self, model: &Model, sizes: Sizes, lost: Lost) {
+    fn reopen(&mut self, model: &Model, setup: Setup, lost: Lost) {
         self.store.take().unwrap().close().unwrap();
         lose(self.dir.path(), lost);
-        self.store = Some(open(self.dir.path(), sizes));
+        self.store = Some(open(self.dir.path(), setup));
         assert_eq!(self.store().dropped_bytes(), 0);
         self.compare(model);
     }
 
-    fn crash(&mut self, model: &Model, sizes: Sizes, lost: Lost) {
+    fn crash(&mut self, model: &Model, setup: Setup, lost: Lost) {
         let dir = directory();
         copy(self.dir.path(), dir.path());
         lose(dir.path(), lost);
-        self.store = Some(open(dir.path(), sizes));
+        self.store = Some(open(dir.path(), setup));
         self.dir = dir;
         assert_eq!(self.store().dropped_bytes(), 0);
         self.compare(model);
@@ -325,7 +371,7 @@ impl System {
     pub fn finish(mut self, model: &Model) {
         self.compare(model);
         self.verify(model);
-        self.reopen(model, (8, 8), Lost::All);
+        self.reopen(model, PLAIN, Lost::All);
         self.store.take().unwrap().close().unwrap();
         let verified = verify(self.dir.path(), &mut |_| {}).unwrap();
         assert_eq!((verified.faults, verified.events), (vec![], model.log.len() as u64));
