@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use factlog::{
-    EventId, ReadStream, block_on,
+    EventId, block_on,
     model::{Aggregate, BusinessTime, ModelError},
     orders::{
         Money, NewItem, Order, OrderCommand, OrderCommandHandler, OrderQueryHandler, OrderStatus, Page, ShippingAddress,
@@ -27,7 +27,6 @@ use super::{
     open, orders,
     output::{Output, say},
     progress::{Progress, Unit},
-    read,
 };
 
 const ORDERS: u64 = 3_000;
@@ -79,8 +78,9 @@ impl Demo {
         out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
-        let history = ReadStream::new(&Order::stream(SHOWN)?);
-        read::each_of_stream(&store, history, &mut |event| event_line::print(event, out).map(|()| true))?;
+        for event in store.read_stream(&Order::stream(SHOWN)?) {
+            event_line::print(&event?, out)?;
+        }
         out.flush()?;
         store.close()?;
         say_what_next(&place);

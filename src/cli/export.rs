@@ -11,7 +11,6 @@ use super::{
     files, open,
     output::Output,
     progress::{Progress, Unit},
-    read,
 };
 
 /// Write the whole log as the lines that `read` prints, to a file or to standard output
@@ -26,11 +25,11 @@ impl Export {
         let store = open::for_reading(store)?;
         let progress = Progress::new(Unit::Things("events"), Some(store.last_position().get()));
         let write = |out: &mut Output| {
-            read::each_of_log(&store, ReadAll::after(Position::START), &mut |event| {
-                event_line::print(event, out)?;
+            for event in store.read_all(ReadAll::after(Position::START)) {
+                event_line::print(&event?, out)?;
                 progress.add(1);
-                Ok(true)
-            })
+            }
+            Ok(())
         };
         if files::is_standard(self.file.as_deref()) {
             return write(out);

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    EventStore, ReadStream, RecordedEvent, block_on,
+    EventStore, RecordedEvent, block_on,
     model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
     orders::{
         NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
@@ -27,7 +27,6 @@ use super::{
     orders_import::OrdersImport,
     output::Output,
     progress::{Progress, Unit},
-    read,
 };
 
 /// The read model's file in the store's directory.
@@ -254,10 +253,10 @@ fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Fa
 fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
     let stream = Order::stream(id)?;
     let store = open::for_reading(place)?;
-    read::each_of_stream(&store, ReadStream::new(&stream), &mut |event| {
-        event_line::print(event, out)?;
-        Ok(true)
-    })
+    for event in store.read_stream(&stream) {
+        event_line::print(&event?, out)?;
+    }
+    Ok(())
 }
 
 /// The read model of the orders, with everything in it that the store has.

@@ -34,7 +34,6 @@ use super::{
     open,
     output::Output,
     progress::{Progress, Unit},
-    read,
 };
 
 /// Import the orders of the Olist tables; run again after an interruption, it goes on where it was
@@ -172,12 +171,14 @@ fn is_creation(command: &OrderCommand) -> bool {
 }
 
 fn stored_events(store: &dyn EventStore, order_id: &str) -> Result<Vec<RecordedEvent>, Failure> {
-    let mut events = Vec::new();
-    read::each_of_stream(store, ReadStream::new(&Order::stream(order_id)?), &mut |event| {
-        events.push(event.clone());
-        Ok(true)
-    })?;
-    Ok(events)
+    let mut read = ReadStream::new(&Order::stream(order_id)?);
+    let mut events: Vec<RecordedEvent> = Vec::new();
+    loop {
+        let page = block_on(store.read_stream(read.clone()))?;
+        let Some(last) = page.last() else { return Ok(events) };
+        read.from = last.version().next();
+        events.extend(page);
+    }
 }
 
 fn fold(state: &mut Order, event: &RecordedEvent) -> Result<(), Failure> {

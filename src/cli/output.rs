@@ -49,6 +49,25 @@ impl Output {
     }
 }
 
+/// Whether standard output is a pipe or terminal that nobody reads any more.
+#[cfg(unix)]
+pub fn nobody_reads() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let stdout = io::stdout();
+    // Of what is not asked for, only that the other end is gone is answered.
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&at_once)).is_ok()
+        && watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
+}
+
+/// Whether standard output is read no more; the next line will tell.
+#[cfg(not(unix))]
+pub fn nobody_reads() -> bool {
+    false
+}
+
 /// Tells the user something, on standard error.
 pub fn say(words: impl Display) {
     // There is no further place to report that standard error is gone.

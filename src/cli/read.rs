@@ -1,11 +1,30 @@
-//! `factlog read`: the events of one stream, or of the whole log, in order.
+//! `factlog read`: the events of one stream, of a category, of types, or of the whole log, in order; and, if asked for, those
+//! that come.
+//!
+//! ```text
+//!   what is there  ----------------------->|  what comes  ----------------->
+//!   read by the index, as far as it goes   the place   subscribed to from there on
+//! ```
+//!
+//! Everything up to the place where following begins was read before, and nothing behind it: no event is lost or printed
+//! twice between the two.
 
-use std::path::Path;
+use std::{iter, path::Path, time::Duration};
 
 use clap::Args;
-use factlog::{EventStore, Position, ReadAll, ReadStream, RecordedEvent, StreamName, Version, block_on};
+use factlog::{
+    EventType, Position, ReadAll, ReadStream, RecordedEvent, Store, StreamName, Subscribe, Timestamp, Version,
+};
 
-use super::{event_line, failure::Failure, open, output::Output};
+use super::{
+    event_line,
+    failure::Failure,
+    open,
+    output::{self, Output},
+};
+
+/// How long nothing comes before it is looked whether anyone still reads.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Print events, one line of JSON each: those of one stream, or of the whole log
 #[derive(Debug, Args)]
@@ -21,63 +40,116 @@ pub struct Read {
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     after: u64,
 
+    /// Only events of streams of this category: the part of their names before the first `-`
+    #[arg(long, value_name = "CATEGORY", value_parser = category, conflicts_with_all = ["stream", "from"])]
+    category: Option<String>,
+
+    /// Only events of this type; given more than once, of any of these types
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<EventType>,
+
+    /// Only events of this time (RFC 3339) and later ones
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Timestamp>,
+
+    /// From the newest to the oldest
+    #[arg(long)]
+    backwards: bool,
+
+    /// Then wait for more, and print each event as it comes, until interrupted or at the limit
+    #[arg(long, conflicts_with = "backwards")]
+    follow: bool,
+
     /// At most so many events
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
 
+/// A category is the beginning of a name, up to a `-` or the whole of it.
+fn category(text: &str) -> Result<String, String> {
+    match text.parse::<StreamName>() {
+        _ if text.contains('-') => Err("a category ends before the first `-` of a stream's name".to_owned()),
+        Err(error) if !text.is_empty() => Err(error.to_string()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// The events of a store, in the order that was asked for.
+type Events<'a> = Box<dyn Iterator<Item = factlog::Result<RecordedEvent>> + 'a>;
+
 impl Read {
     pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(store)?;
-        let after = Position::new(self.after);
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        // What is read then goes at least as far, and may go further.
+        let mut done = store.last_position().max(Position::new(self.after));
+        for event in self.stored(&store)? {
+            let event = event?;
+            event_line::print(&event, out)?;
+            done = done.max(event.position());
+            left -= 1;
+        }
+        if self.follow { self.print_coming(&store, done, left, out) } else { Ok(()) }
+    }
+
+    /// What is there.
+    fn stored<'a>(&self, store: &'a Store) -> Result<Events<'a>, Failure> {
         let limit = self.limit.unwrap_or(usize::MAX);
-        let mut left = limit;
-        let mut print = |event: &RecordedEvent| {
-            if left > 0 && event.position() > after {
-                event_line::print(event, out)?;
+        let mut read = ReadAll::after(Position::new(self.after)).limit(limit);
+        if let Some(stream) = &self.stream {
+            let from = self.from.map_or(Version::FIRST, Version::new);
+            if self.after == 0 && self.types.is_empty() && self.since.is_none() {
+                let read = ReadStream { backwards: self.backwards, ..ReadStream::new(stream).from(from).limit(limit) };
+                return Ok(Box::new(store.read_stream(read)));
+            }
+            if from > Version::FIRST {
+                let before = from.previous();
+                match store.read_stream(ReadStream::new(stream).from(before).to(before)).next() {
+                    Some(event) => read.after = read.after.max(event?.position()),
+                    // The stream does not reach so far.
+                    None => return Ok(Box::new(iter::empty())),
+                }
+            }
+        }
+        read.stream.clone_from(&self.stream);
+        read.category.clone_from(&self.category);
+        read.types.clone_from(&self.types);
+        read.since = self.since;
+        read.backwards = self.backwards;
+        Ok(Box::new(store.read_all(read)))
+    }
+
+    /// What comes behind a position, at most so many events of it.
+    fn print_coming(&self, store: &Store, after: Position, mut left: usize, out: &mut Output) -> Result<(), Failure> {
+        let mut subscribe = Subscribe::new().after(after);
+        subscribe.stream.clone_from(&self.stream);
+        subscribe.category.clone_from(&self.category);
+        subscribe.types.clone_from(&self.types);
+        let mut subscription = store.subscribe(subscribe)?;
+        while left > 0 {
+            let event = match subscription.try_next()? {
+                Some(event) => event,
+                None => {
+                    // Nothing more is at hand: whoever reads sees all of it now.
+                    out.flush()?;
+                    match subscription.next_within(PATIENCE)? {
+                        Some(event) => event,
+                        None if output::nobody_reads() => return Err(Failure::ClosedPipe),
+                        None => continue,
+                    }
+                }
+            };
+            if self.wants(&event) {
+                event_line::print(&event, out)?;
                 left -= 1;
             }
-            Ok(left > 0)
-        };
-        match &self.stream {
-            Some(stream) => {
-                let from = self.from.map_or(Version::FIRST, Version::new);
-                // Events that lie before the position do not count, so the limit is no measure of a page then.
-                let page = if after == Position::START { limit } else { usize::MAX };
-                each_of_stream(&store, ReadStream::new(stream).from(from).limit(page), &mut print)
-            }
-            None => each_of_log(&store, ReadAll::after(after).limit(limit), &mut print),
         }
+        Ok(())
     }
-}
 
-/// Called with each event; answers whether it wants the next one.
-pub type Visit<'a> = dyn FnMut(&RecordedEvent) -> Result<bool, Failure> + 'a;
-
-/// Visits the events of a stream, a page of them in memory at a time.
-pub fn each_of_stream(store: &dyn EventStore, mut read: ReadStream, visit: &mut Visit) -> Result<(), Failure> {
-    loop {
-        let page = block_on(store.read_stream(read.clone()))?;
-        let Some(last) = page.last() else { return Ok(()) };
-        read.from = last.version().next();
-        for event in &page {
-            if !visit(event)? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Visits the events of the whole log, a page of them in memory at a time.
-pub fn each_of_log(store: &dyn EventStore, mut read: ReadAll, visit: &mut Visit) -> Result<(), Failure> {
-    loop {
-        let page = block_on(store.read_all(read.clone()))?;
-        let Some(last) = page.last() else { return Ok(()) };
-        read.after = last.position();
-        for event in &page {
-            if !visit(event)? {
-                return Ok(());
-            }
-        }
+    /// Whether an event that came is wanted, as far as the subscription does not see to it.
+    fn wants(&self, event: &RecordedEvent) -> bool {
+        self.from.is_none_or(|from| event.version() >= Version::new(from))
+            && self.since.is_none_or(|since| event.timestamp() >= since)
     }
 }

@@ -18,6 +18,8 @@ struct Line {
     segments: u64,
     bytes: u64,
     last_position: u64,
+    index_runs: u64,
+    index_bytes: u64,
 }
 
 impl Stats {
@@ -29,6 +31,8 @@ impl Stats {
             segments: stats.segments,
             bytes: stats.bytes,
             last_position: stats.last_position.get(),
+            index_runs: stats.index_runs,
+            index_bytes: stats.index_bytes,
         })
     }
 }

@@ -30,6 +30,8 @@ struct Summary {
     events: u64,
     bytes: u64,
     torn_bytes: u64,
+    snapshots: u64,
+    cursors: u64,
     faults: usize,
 }
 
@@ -58,6 +60,8 @@ impl Verify {
                 events: verified.events,
                 bytes: verified.bytes,
                 torn_bytes: verified.torn_bytes,
+                snapshots: verified.snapshots,
+                cursors: verified.cursors,
                 faults: 0,
             }),
             _ => Err(Failure::Damaged(format!("damaged store: {} found", count(faults.len() as u64, "fault")))),

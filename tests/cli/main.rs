@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod following;
+mod importing;
+mod reading;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -154,36 +158,6 @@ fn what_exceeds_a_limit_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn reading_selects_by_stream_version_position_and_number() {
-    let factlog = Factlog::new();
-    for (stream, count) in [("a", 3), ("b", 2), ("a", 2)] {
-        factlog.lines(&["append", stream], event(0).repeat(count));
-    }
-    let places = |arguments: &[&str]| -> Vec<(u64, String, u64)> {
-        let place = |e: &Value| {
-            (e["position"].as_u64().unwrap(), e["stream"].as_str().unwrap().to_owned(), e["version"].as_u64().unwrap())
-        };
-        factlog.json(&[&["read"], arguments].concat(), "").iter().map(place).collect()
-    };
-    let positions = |arguments: &[&str]| places(arguments).into_iter().map(|p| p.0).collect::<Vec<_>>();
-    assert_eq!(positions(&[]), [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(positions(&["--after", "5"]), [6, 7]);
-    assert_eq!(positions(&["--after", "2", "--limit", "3"]), [3, 4, 5]);
-    assert_eq!(positions(&["--limit", "0"]), [0; 0]);
-    assert_eq!(positions(&["--after", "7"]), [0; 0]);
-    assert_eq!(positions(&["--after", "18446744073709551615"]), [0; 0]);
-    let of = |position, stream: &str, version| (position, stream.to_owned(), version);
-    assert_eq!(places(&["a", "--from", "3", "--limit", "2"]), [of(3, "a", 3), of(6, "a", 4)]);
-    assert_eq!(places(&["a", "--after", "3", "--limit", "1"]), [of(6, "a", 4)]);
-    assert_eq!(places(&["b", "--from", "0"]), [of(4, "b", 1), of(5, "b", 2)]);
-    assert_eq!(places(&["b", "--from", "3"]), []);
-    assert_eq!(places(&["nobody"]), []);
-    for nonsense in [&["--from", "1"][..], &["a", "--from", "x"], &["--limit", "-1"], &["$all"], &["--sideways"]] {
-        assert_eq!(factlog.run(&[&["read"], nonsense].concat(), "").code, Some(2), "{nonsense:?}");
-    }
-}
-
-#[test]
 fn streams_and_stats_count_what_is_there() {
     let factlog = Factlog::new();
     for stream in ["order-2", "user-1", "order-1", "order-2"] {
@@ -199,7 +173,10 @@ fn streams_and_stats_count_what_is_there() {
     );
     assert_eq!(factlog.lines(&["streams", "--prefix", "order-"], "").len(), 2);
     let stats = factlog.lines(&["stats"], "");
-    assert_eq!(keys(&stats[0]), ["events", "streams", "segments", "bytes", "last_position"]);
+    assert_eq!(
+        keys(&stats[0]),
+        ["events", "streams", "segments", "bytes", "last_position", "index_runs", "index_bytes"]
+    );
     let stats: Value = serde_json::from_str(&stats[0]).unwrap();
     assert_eq!((&stats["events"], &stats["streams"], &stats["last_position"]), (&json!(4), &json!(3), &json!(4)));
 }
@@ -314,129 +291,6 @@ fn a_store_in_use_is_exit_code_5_and_names_the_process() {
     drop(stdin);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(factlog.run(&["append", "s"], event(2)).code, Some(0));
-}
-
-/// A store with every kind of payload and metadata, written through the library.
-fn store_of_all_kinds(place: &std::path::Path) {
-    use factlog::{EventType, ExpectedVersion, NewEvent, Store, StreamName, Timestamp};
-    let store = Store::open(place).unwrap();
-    let payloads: [&[u8]; 8] =
-        [b"{\"a\": 1.0}", b"{\n  \"a\": [1,\r\n2]\n}\n", b"\xff\x00", b"", b"null", b" 1 ", b"1e400", b"\"\\ud800\""];
-    let metadatas: [&[u8]; 5] = [b"", b"null", b"{\"by\":\"me\"}", b"\xfe", b"[\n]"];
-    let mut time = -1_000_000;
-    for (at, payload) in payloads.iter().enumerate() {
-        for metadata in metadatas {
-            time += 999_999;
-            let stream = StreamName::new(format!("주문-{}", at % 3)).unwrap();
-            let event = NewEvent::new(EventType::new("Kind \"é\"").unwrap(), payload.to_vec())
-                .with_metadata(metadata.to_vec())
-                .with_timestamp(Timestamp::from_micros(time));
-            store.append(&stream, ExpectedVersion::Any, vec![event]).unwrap();
-        }
-    }
-    store.close().unwrap();
-}
-
-#[test]
-fn an_export_imported_into_an_empty_store_gives_the_same_events() {
-    let (from, to) = (Factlog::new(), Factlog::new());
-    store_of_all_kinds(&from.store());
-    let file = from.file("export.jsonl");
-    let file = file.to_str().unwrap();
-    assert_eq!(from.run(&["export", file], "").stdout, b"");
-    let exported = std::fs::read(file).unwrap();
-    assert_eq!(from.run(&["export"], "").stdout, exported);
-    assert_eq!(from.run(&["read"], "").stdout, exported);
-    assert_eq!(from.run(&["export", "/dev/stdout"], "").stdout, exported);
-
-    let imported = to.run(&["import", file], "");
-    assert_eq!((imported.code, imported.stderr.as_str()), (Some(0), "imported 40 events\n"));
-    let events = |factlog: &Factlog| -> Vec<factlog::RecordedEvent> {
-        let store = factlog::Store::open(factlog.store()).unwrap();
-        store.read_all(factlog::ReadAll::after(factlog::Position::START)).map(Result::unwrap).collect()
-    };
-    assert_eq!(events(&from), events(&to));
-    assert_eq!(events(&from).len(), 40);
-    let third = Factlog::new();
-    assert_eq!(third.run(&["import"], &exported).code, Some(0));
-    assert_eq!(third.run(&["export", "-"], "").stdout, exported);
-}
-
-#[test]
-fn bytes_that_are_no_json_are_shown_in_base64_and_every_event_is_one_line() {
-    let factlog = Factlog::new();
-    store_of_all_kinds(&factlog.store());
-    let lines = factlog.lines(&["read"], "");
-    assert_eq!(lines.len(), 40);
-    let fields =
-        |line: &String| -> Vec<String> { keys(line).into_iter().filter(|key| !key.ends_with("_base64")).collect() };
-    assert!(lines.iter().all(|line| fields(line) == KEYS));
-    assert!(lines[0].ends_with(r#""data":{"a": 1.0},"metadata":null}"#), "{}", lines[0]);
-    assert!(lines[10].ends_with(r#""data":null,"data_base64":"/wA=","metadata":null}"#), "{}", lines[10]);
-}
-
-#[test]
-fn an_import_stops_at_the_line_that_does_not_follow_or_is_bad_and_keeps_what_came_before() {
-    let from = Factlog::new();
-    for stream in ["a", "b", "a"] {
-        from.lines(&["append", stream], event(1).repeat(3));
-    }
-    let lines: Vec<String> = from.lines(&["read"], "").into_iter().map(|line| line + "\n").collect();
-    let import = |lines: &[String]| {
-        let to = Factlog::new();
-        let run = to.run(&["import"], lines.concat());
-        let stored = if to.store().exists() { to.lines(&["read"], "").len() } else { 0 };
-        (run.code.unwrap(), stored, run.stderr)
-    };
-    assert!(matches!(import(&lines), (0, 9, _)));
-    assert!(matches!(import(&[]), (0, 0, _)));
-
-    let without = |index: usize| [&lines[..index], &lines[index + 1..]].concat();
-    for (missing, kept) in [(0, 0), (1, 1), (3, 3), (4, 4), (6, 6)] {
-        let (code, stored, stderr) = import(&without(missing));
-        assert_eq!((code, stored), (3, kept), "{stderr}");
-        assert!(stderr.contains(&format!("line {}: ", missing + 1)), "{stderr}");
-    }
-    let twice = [&lines[..2], &lines[1..]].concat();
-    assert!(matches!(import(&twice), (3, 2, _)));
-    let zero = lines[0].replace(r#""version":1"#, r#""version":0"#);
-    assert!(matches!(import(&[zero]), (3, 0, _)));
-
-    let replace = |from: &str, to: &str| lines[4].replace(from, to);
-    let huge = format!("\"data\":\"{}\"", "x".repeat(limits::EVENT_BYTES));
-    let bad_lines = [
-        replace("\"data\":1", &huge),
-        replace("\"version\":2", "\"version\":\"2\""),
-        "nonsense\n".to_owned(),
-        replace("\"id\":\"", "\"id\":\"x"),
-        replace("\"timestamp\":\"", "\"timestamp\":\"x"),
-        replace("\"data\":1", "\"date\":1"),
-        replace("\"data\":1", "\"data\":null,\"data_base64\":\"?\""),
-        replace("\"stream\":\"b\"", "\"stream\":\"$b\""),
-        replace("\"version\":2", "\"version\":-2"),
-        lines[4][..20].to_owned(),
-    ];
-    for bad in bad_lines {
-        let (code, stored, stderr) = import(&[&lines[..4], &[bad], &lines[5..]].concat());
-        assert_eq!((code, stored), (2, 4), "{stderr}");
-        assert!(stderr.contains("line 5: "), "{stderr}");
-    }
-    assert_eq!(from.run(&["import", "/nonexistent/file"], "").code, Some(2));
-    assert_eq!(from.run(&["import", "/"], "").code, Some(2));
-}
-
-#[test]
-fn an_import_into_a_store_with_events_goes_on_where_its_streams_end() {
-    let (from, to) = (Factlog::new(), Factlog::new());
-    from.lines(&["append", "a"], event(1).repeat(4));
-    to.lines(&["append", "other"], event(1));
-    let lines = from.run(&["read", "a"], "").stdout;
-    let second_half = from.run(&["read", "a", "--from", "3"], "").stdout;
-    assert_eq!(to.run(&["import"], &second_half).code, Some(3));
-    assert_eq!(to.run(&["import"], &lines[..lines.len() - second_half.len()]).code, Some(0));
-    assert_eq!(to.run(&["import"], &second_half).code, Some(0));
-    assert_eq!(to.json(&["streams"], "")[1], json!({"stream": "a", "version": 4}));
-    assert_eq!(to.run(&["import"], &lines).code, Some(3));
 }
 
 #[test]
