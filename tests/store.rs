@@ -33,7 +33,7 @@ fn small() -> Options {
     Options::new().first_segment_bytes(8 << 10).segment_bytes(32 << 10)
 }
 
-/// Every file below a directory with its bytes, but for the lock.
+/// Every file below a directory with its bytes, but for what processes tell each other: the lock and the published position.
 fn files(dir: &Path) -> HashMap<PathBuf, Vec<u8>> {
     let mut found = HashMap::new();
     let mut left = vec![dir.to_owned()];
@@ -42,7 +42,7 @@ fn files(dir: &Path) -> HashMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 left.push(path);
-            } else if !path.ends_with("LOCK") {
+            } else if !path.ends_with("LOCK") && !path.ends_with("POSITION") {
                 // Files of the index come and go in the background.
                 if let Ok(bytes) = fs::read(&path) {
                     found.insert(path.clone(), bytes);

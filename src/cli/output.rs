@@ -71,7 +71,8 @@ pub fn nobody_reads() -> bool {
 /// Tells the user something, on standard error.
 pub fn say(words: impl Display) {
     // There is no further place to report that standard error is gone.
-    let _ = writeln!(io::stderr(), "{words}");
+    // In one write, so that the words of several processes do not mix.
+    let _ = io::stderr().write_all(format!("{words}\n").as_bytes());
 }
 
 /// A number of things, in words: `1 event`, `2 events`.

@@ -98,7 +98,9 @@ pub fn run() -> ExitCode {
 /// the next opening deals with what was being written.
 fn end_at_ctrl_c() -> io::Result<()> {
     let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always).map(drop)
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)?;
+    // A file beyond the limit of the shell (`ulimit -f`) is an error to be reported, not the end of the process.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 fn end(failure: &Failure) -> ExitCode {

@@ -104,7 +104,7 @@ impl Disk for OsDisk {
         }
         // Whose lock it is helps a reader of the error message only, so a full disk does not stop us here.
         let _ = write_holder(&mut file);
-        Ok(Ok(Box::new(OsLock(file))))
+        Ok(Ok(Box::new(OsWriterLock(file))))
     }
 
     fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -251,6 +251,19 @@ impl DiskLock for NoLock {}
 /// Holding the open file holds the lock.
 #[derive(Debug)]
 struct OsLock(#[allow(dead_code)] File);
+
+/// The lock of a writer, whose process id is in the file as long as it is held.
+#[derive(Debug)]
+struct OsWriterLock(File);
+
+impl DiskLock for OsWriterLock {}
+
+impl Drop for OsWriterLock {
+    fn drop(&mut self) {
+        // Who cannot clear it leaves the id of a process that is gone, as one that was killed does.
+        let _ = self.0.set_len(0);
+    }
+}
 
 impl DiskLock for OsLock {}
 

@@ -49,7 +49,7 @@ pub enum InvalidInput {
     #[error("an append needs at least one event")]
     NoEvents,
     /// A time that is no RFC 3339 time or out of range.
-    #[error("`{text}` is no RFC 3339 time between the years -9999 and 9999")]
+    #[error("`{text}` is no RFC 3339 time between -009999-01-02T01:59:59Z and 9999-12-30T22:00:00.999999Z")]
     Time {
         /// The text as given.
         text: String,

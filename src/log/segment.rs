@@ -19,6 +19,7 @@
 //! The fields on the previous segment repeat what the manifest says, so that a manifest that was lost can be made anew.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -59,6 +60,19 @@ pub(crate) struct SegmentHeader {
     pub(crate) salt: u32,
     /// The segment before it, and how that ended; [`Position::START`] for the first.
     pub(crate) previous: (Position, End),
+}
+
+impl fmt::Display for SegmentHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SegmentHeader { store, base, bytes, previous: (previous, end), .. } = self;
+        let store = uuid::Uuid::from_bytes(*store);
+        let End { offset, checksum } = end;
+        write!(
+            f,
+            "the segment from position {base} of store {store}, with {bytes} bytes, behind the one from {previous}"
+        )?;
+        write!(f, " that ends at {offset} with {checksum:08x}")
+    }
 }
 
 impl SegmentHeader {

@@ -184,7 +184,7 @@ pub(super) fn open_segment(
     };
     let expected = SegmentHeader { store: *store, base: entry.base, bytes: entry.bytes, previous, ..header };
     if header != expected {
-        return fault(format!("the header is {header:?}; {expected:?} belongs here"));
+        return fault(format!("the header is of {header}; that of {expected} belongs here"));
     }
     Ok(Ok((Segment::new(header, file), bytes)))
 }

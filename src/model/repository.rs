@@ -13,7 +13,7 @@ use crate::{
 
 /// How often [`Repository::change`] decides at most. Each conflict means that another writer got through, so that a
 /// writer meets this bound only on a stream that many write to at once.
-const DECISIONS: usize = 16;
+const DECISIONS: usize = 100;
 
 /// The aggregates of one kind in a store. Cheap to clone.
 pub struct Repository<A> {

@@ -18,17 +18,33 @@ pub(super) const LOG: &str = "log";
 /// The file of the published position:
 ///
 /// ```text
-///  0       8        12         16         32        64           72       4096
-///  +-------+--------+----------+----------+---------+------------+---------+
-///  | magic | format | checksum | store id | 0       | position   | 0       |
-///  +-------+--------+----------+----------+---------+------------+---------+
+///  0       8        12         16         32        64           72        80       4096
+///  +-------+--------+----------+----------+---------+------------+---------+---------+
+///  | magic | format | checksum | store id | 0       | position   | session | 0       |
+///  +-------+--------+----------+----------+---------+------------+---------+---------+
 /// ```
 ///
-/// The checksum is of the file with the position as zero.
+/// The checksum is of the file with position and session as zero. The session is a random number of each writer's, set when
+/// its position is: what a writer published that is gone is no news to who opened the store after it.
 pub(super) const POSITION: &str = "POSITION";
 const POSITION_MAGIC: &[u8; 8] = b"factpos\0";
 const POSITION_BYTES: usize = 4096;
 const POSITION_OFFSET: usize = 64;
+const SESSION_OFFSET: usize = 72;
+
+/// What a writer publishes.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) position: Arc<dyn SharedWord>,
+    pub(super) session: Arc<dyn SharedWord>,
+}
+
+impl Published {
+    fn open(disk: &dyn Disk, dir: &Path, access: Access) -> Option<Published> {
+        let word = |offset: usize| disk.shared_word(&dir.join(POSITION), offset as u64, access).ok();
+        Some(Published { position: word(POSITION_OFFSET)?, session: word(SESSION_OFFSET)? })
+    }
+}
 
 /// Refuses a path that holds something other than a store. Changes nothing.
 pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
@@ -104,9 +120,9 @@ pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manife
     }
 }
 
-/// The word in which the position is published, made if it is not there. None where it cannot be had: then readers in other
-/// processes see what the manifest says.
-pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Arc<dyn SharedWord>> {
+/// Where this writer publishes, made if it is not there. None where it cannot be had: then readers in other processes see what
+/// the manifest says.
+pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Published> {
     let path = dir.join(POSITION);
     if !matches!(check_position(disk, dir, store), Ok(Some(_))) {
         let mut bytes = vec![0; POSITION_BYTES];
@@ -114,13 +130,13 @@ pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) ->
         seal(&mut bytes, POSITION_MAGIC);
         replace_file(disk, &path, &bytes).ok()?;
     }
-    disk.shared_word(&path, POSITION_OFFSET as u64, Access::ReadWrite).ok()
+    Published::open(disk, dir, Access::ReadWrite)
 }
 
-/// The word that a writer publishes its position in, if there is one.
-pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Arc<dyn SharedWord>> {
+/// Where writers publish, if one ever has.
+pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Published> {
     check_position(disk, dir, store).ok()??;
-    disk.shared_word(&dir.join(POSITION), POSITION_OFFSET as u64, Access::Read).ok()
+    Published::open(disk, dir, Access::Read)
 }
 
 /// Checks the file of the published position, and gives the position; `None` when there is no file. An error says what is
@@ -135,9 +151,9 @@ pub(super) fn check_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> R
         }
         Content::Whole(bytes) => bytes,
     };
-    let word = POSITION_OFFSET..POSITION_OFFSET + 8;
-    let position = bytes[word.clone()].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    bytes[word].fill(0);
+    let position =
+        bytes[POSITION_OFFSET..SESSION_OFFSET].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    bytes[POSITION_OFFSET..SESSION_OFFSET + 8].fill(0);
     let mut fields = unseal(&bytes, POSITION_MAGIC, "position file")?;
     match fields.array() {
         Some(found) if found == *store => Ok(Some(position)),

@@ -29,9 +29,13 @@ use std::{
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::{directory::load_manifest, open::Parts, recorded};
+use super::{
+    directory::{Published, load_manifest},
+    open::Parts,
+    recorded,
+};
 use crate::{
-    disk::{Disk, DiskThread, SharedWord},
+    disk::{Disk, DiskThread},
     error::{Error, Result},
     event_store::Watchers,
     index::Index,
@@ -56,7 +60,9 @@ type Watch = (Sender<()>, Box<dyn DiskThread>);
 struct Shared {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    word: Option<Arc<dyn SharedWord>>,
+    published: Option<Published>,
+    /// The session of the writer that was gone when the store was opened.
+    gone: Option<u64>,
     log: Arc<Log>,
     index: Arc<Index>,
     watchers: Arc<Watchers>,
@@ -69,14 +75,16 @@ impl Follower {
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        word: Option<Arc<dyn SharedWord>>,
+        published: Option<Published>,
+        gone: Option<u64>,
         parts: Parts<'_>,
     ) -> Follower {
         let Parts { log, index, watchers } = parts;
         let shared = Shared {
             disk,
             dir: dir.to_owned(),
-            word,
+            published,
+            gone,
             following: Mutex::new(log.follow()),
             log: log.clone(),
             index: index.clone(),
@@ -122,7 +130,11 @@ impl Drop for Follower {
 impl Shared {
     /// Everything up to here may be read.
     fn published(&self) -> Position {
-        Position::new(self.word.as_ref().map_or(0, |word| word.load()))
+        match &self.published {
+            // The session first: it is set behind the position.
+            Some(published) if self.gone != Some(published.session.load()) => Position::new(published.position.load()),
+            _ => Position::START,
+        }
     }
 
     fn look(&self) {

@@ -51,8 +51,13 @@ impl Options {
             None => return Err(missing(dir)),
         };
         let published = publish_position(&*disk, dir, &manifest.store);
-        let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published };
+        let position = published.as_ref().map(|published| published.position.clone());
+        let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };
+        let [a, b, c, d, e, f, g, h, ..] = disk.random();
         let store = self.assemble(disk, dir, manifest, mode, |_| Guard::Lock(lock))?;
+        if let Some(published) = published {
+            published.session.store(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        }
         match self.durability {
             Durability::Always => {}
             Durability::OnDemand => store.inner.log.sync_behind(None)?,
@@ -66,13 +71,15 @@ impl Options {
         // Without a writer, whatever recovery finds is durable. One that comes meanwhile waits a moment.
         let alone = lock_shared(&*disk, dir)?;
         let manifest = || load_manifest(&*disk, dir)?.ok_or_else(|| missing(dir));
-        let word = published_position(&*disk, dir, &manifest()?.store);
+        let published = published_position(&*disk, dir, &manifest()?.store);
         // The position before the manifest: so no segment is missing that holds anything up to it.
-        let published = Position::new(word.as_ref().map_or(0, |word| word.load()));
+        let position = Position::new(published.as_ref().map_or(0, |published| published.position.load()));
+        // Of a writer that is gone, recovery knows more than it has published.
+        let gone = alone.as_ref().and(published.as_ref()).map(|published| published.session.load());
         let manifest = manifest()?;
-        let until = alone.is_none().then_some(published.max(manifest.durable));
+        let until = alone.is_none().then_some(position.max(manifest.durable));
         let mode = LogMode { access: Access::Read, known: Position::START, until, published: None };
-        let follow = |parts: Parts<'_>| Guard::Follower(Follower::new(disk.clone(), dir, word, parts));
+        let follow = |parts: Parts<'_>| Guard::Follower(Follower::new(disk.clone(), dir, published, gone, parts));
         self.assemble(disk.clone(), dir, manifest, mode, follow)
     }
 

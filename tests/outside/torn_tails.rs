@@ -56,8 +56,10 @@ fn a_tail_torn_at_any_byte_is_dropped_and_appends_go_on() {
         fs::write(&segment.path, torn).unwrap();
 
         let opened = factlog.run(&["read"], "");
-        assert_eq!(opened.lines(), expected[..kept as usize], "torn from {from}");
-        assert_eq!(opened.stderr.contains("dropped "), !whole && from > record.offset, "torn from {from}");
+        assert_eq!(opened.lines(), expected[..kept as usize], "torn from {from}: {}", opened.stderr);
+        // Where only zeros are left of the record, there is nothing to drop.
+        let remains = bytes[record.offset as usize..from as usize].iter().any(|byte| *byte != 0);
+        assert_eq!(opened.stderr.contains("dropped "), !whole && remains, "torn from {from}");
         let next = kept + 1;
         let appended = factlog.json(&["append", "s", "--expect", &kept.to_string()], event("\"more\""));
         assert_eq!(appended, [json!({"stream": "s", "version": next, "position": next})], "torn from {from}");
