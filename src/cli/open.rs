@@ -22,10 +22,10 @@ pub fn for_writing(place: &Path) -> Result<Store, Failure> {
     opened(Options::new(), place)
 }
 
-/// Opens the store to read it; it must exist. Every command that only reads events comes by here, also those whose
-/// answer is in a read model, which is no part of the store.
+/// Opens the store to read it, also beside a process that writes it; it must exist. Every command that only reads events
+/// comes by here, also those whose answer is in a read model, which is no part of the store.
 pub fn for_reading(place: &Path) -> Result<Store, Failure> {
-    opened(Options::new().create(false), place)
+    opened(Options::new().read_only(true), place)
 }
 
 fn opened(options: Options, place: &Path) -> Result<Store, Failure> {

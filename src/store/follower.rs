@@ -61,6 +61,8 @@ struct Shared {
     index: Arc<Index>,
     watchers: Arc<Watchers>,
     following: Mutex<Following>,
+    /// What a writer that is gone had published, if recovery did not find all of it: no writer vouches for it any more.
+    stale: Option<Position>,
     /// What is published could not be read.
     failed: AtomicBool,
 }
@@ -70,14 +72,19 @@ impl Follower {
         disk: Arc<dyn Disk>,
         dir: &Path,
         word: Option<Arc<dyn SharedWord>>,
+        alone: bool,
         parts: Parts<'_>,
     ) -> Follower {
         let Parts { log, index, watchers } = parts;
+        // Beside a writer all that is published was found when the log was opened, or opening has failed.
+        let published = Position::new(word.as_ref().map_or(0, |word| word.load()));
+        let stale = alone.then_some(published).filter(|published| *published > log.visible());
         let shared = Shared {
             disk,
             dir: dir.to_owned(),
             word,
             following: Mutex::new(log.follow()),
+            stale,
             log: log.clone(),
             index: index.clone(),
             watchers: watchers.clone(),
@@ -154,6 +161,10 @@ impl Shared {
             recorded::index(&self.index, &event, offset, record.footprint());
             Ok(())
         });
+        if read.is_err() && self.stale == Some(published) {
+            // If a writer has come and got as far again, it is there to be read.
+            return Ok(());
+        }
         if read? {
             // A segment has ended, and the writer makes a run of it sooner or later.
             self.index.freeze();

@@ -72,7 +72,7 @@ impl Options {
         let manifest = manifest()?;
         let until = alone.is_none().then_some(published.max(manifest.durable));
         let mode = LogMode { access: Access::Read, known: Position::START, until, published: None };
-        let follow = |parts: Parts<'_>| Guard::Follower(Follower::new(disk.clone(), dir, word, parts));
+        let follow = |parts: Parts<'_>| Guard::Follower(Follower::new(disk.clone(), dir, word, alone.is_some(), parts));
         self.assemble(disk.clone(), dir, manifest, mode, follow)
     }
 
