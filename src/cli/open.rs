@@ -22,8 +22,8 @@ pub fn for_writing(place: &Path) -> Result<Store, Failure> {
     opened(Options::new(), place)
 }
 
-/// Opens the store to read it, beside a process that may have it open; it must exist. Every command that only reads events comes by here, also those whose
-/// answer is in a read model, which is no part of the store.
+/// Opens the store to read it, also beside a process that writes it; it must exist. Every command that only reads events
+/// comes by here, also those whose answer is in a read model, which is no part of the store.
 pub fn for_reading(place: &Path) -> Result<Store, Failure> {
     opened(Options::new().read_only(true), place)
 }
