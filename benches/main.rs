@@ -18,10 +18,13 @@
 mod append;
 mod device;
 mod disk;
+mod import;
 mod machine;
 mod open;
 mod picture;
 mod read;
+mod snapshot;
+mod subscribe;
 mod support;
 mod table;
 
@@ -58,9 +61,17 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    for (case, run) in append::CASES {
-        if wanted("append", case) {
-            figures.push(run(criterion));
+    let groups: [(&str, &[(&str, fn(&mut Criterion) -> Figure)]); 4] = [
+        ("append", &append::CASES),
+        ("import", &import::CASES),
+        ("subscribe", &subscribe::CASES),
+        ("snapshot", &snapshot::CASES),
+    ];
+    for (group, cases) in groups {
+        for (case, run) in cases {
+            if wanted(group, case) {
+                figures.push(run(criterion));
+            }
         }
     }
     let in_library = ["read", "open", "disk"];

@@ -60,6 +60,8 @@ pub struct Case<'a> {
     ahead: f64,
     rounds: usize,
     time: Duration,
+    /// A turn is a long piece of work that is done as a whole.
+    whole: bool,
     contestants: Vec<Contestant<'a>>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Case<'a> {
             ahead: 1.0,
             rounds: 9,
             time: Duration::from_millis(100),
+            whole: false,
             contestants: Vec::new(),
         }
     }
@@ -100,6 +103,13 @@ impl<'a> Case<'a> {
         self
     }
 
+    /// A turn does some long piece of work, whatever time it is given: there is none to warm up, and none for criterion.
+    pub fn whole(mut self, rounds: usize) -> Case<'a> {
+        self.rounds = rounds;
+        self.whole = true;
+        self
+    }
+
     pub fn contestant(
         mut self,
         role: Role,
@@ -114,7 +124,7 @@ impl<'a> Case<'a> {
     /// more with criterion, which compares it with the run before.
     pub fn run(mut self, criterion: &mut Criterion) -> Figure {
         eprintln!("{}: {}", self.group, self.name);
-        for contestant in &mut self.contestants {
+        for contestant in self.contestants.iter_mut().filter(|_| !self.whole) {
             contestant.turn(self.time / 4);
         }
         for _ in 0..self.rounds {
@@ -124,8 +134,11 @@ impl<'a> Case<'a> {
             }
             self.contestants.reverse();
         }
-        self.with_criterion(criterion);
-        self.figure()
+        let figure = self.figure();
+        if !self.whole {
+            self.with_criterion(criterion);
+        }
+        figure
     }
 
     fn value(&self, turn: &Turn) -> f64 {

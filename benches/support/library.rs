@@ -2,14 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
+    sync::Arc,
 };
 
-use factlog::{ExpectedVersion, Options, Store, StreamName};
+use factlog::{Durability, ExpectedVersion, Options, Store, StreamAppend, StreamName};
 use tempfile::TempDir;
 
 use super::{
@@ -22,8 +18,8 @@ use super::{
 
 const STREAMS: u64 = 100_000;
 const SEGMENT_BYTES: u64 = 32 << 20;
-/// Appends in one transaction of a peer.
-const TOGETHER: usize = 10_000;
+/// Streams in one append to factlog, and appends in one transaction of a peer.
+const TOGETHER: usize = 5_000;
 
 pub struct Library {
     place: TempDir,
@@ -89,53 +85,34 @@ pub fn order(streams: u64) -> impl Iterator<Item = (u64, u64)> + Send {
     (1..=EVENTS_IN_STREAM).flat_map(move |version| (0..streams).map(move |stream| (stream, version)))
 }
 
-/// Makes a store of these events, each given by its stream and version. Those of one stream keep their order.
+/// Makes a store of these events, each given by its stream and version, in this order. A store of only some of the events
+/// numbers them anew.
 pub fn fill(dir: &Path, events: impl Iterator<Item = (u64, u64)>) -> Store {
-    const THREADS: u64 = 128;
-    let store = Options::new().segment_bytes(SEGMENT_BYTES).first_segment_bytes(SEGMENT_BYTES).open(dir).unwrap();
-    let mut shares: Vec<Vec<(u64, u64)>> = vec![Vec::new(); THREADS as usize];
+    let store = Options::new()
+        .segment_bytes(SEGMENT_BYTES)
+        .first_segment_bytes(SEGMENT_BYTES)
+        .durability(Durability::OnDemand)
+        .open(dir)
+        .unwrap();
+    let mut appends: Vec<StreamAppend> = Vec::new();
+    let mut previous = 0;
     for (stream, version) in events {
-        shares[(stream % THREADS) as usize].push((stream, version));
-    }
-    // So that no thread runs far ahead of the others, and the events of a stream do lie apart.
-    let slowest = Pace::new(shares.len());
-    thread::scope(|scope| {
-        for (own, share) in shares.iter().enumerate() {
-            let (store, slowest) = (&store, &slowest);
-            scope.spawn(move || {
-                for (at, (stream, version)) in share.iter().enumerate() {
-                    append(store, *stream, *version);
-                    slowest.reached(own, at as u64);
-                }
-                slowest.reached(own, u64::MAX);
-            });
+        // A stream stands once in an append.
+        if appends.len() == TOGETHER || version != previous {
+            commit(&store, &mut appends);
+            previous = version;
         }
-    });
+        let name = StreamName::new(stream_name(stream)).unwrap();
+        appends.push(StreamAppend::new(name, ExpectedVersion::Any, vec![Event::new(stream, version).to_new()]));
+    }
+    commit(&store, &mut appends);
+    store.sync().unwrap();
     store
 }
 
-fn append(store: &Store, stream: u64, version: u64) {
-    let event = Event::new(stream, version).to_new();
-    let name = StreamName::new(stream_name(stream)).unwrap();
-    // A store of only some of the events numbers them anew.
-    store.append(&name, ExpectedVersion::Any, vec![event]).unwrap();
-}
-
-/// Holds up threads that are too far ahead.
-struct Pace(Vec<AtomicU64>);
-
-impl Pace {
-    fn new(threads: usize) -> Pace {
-        Pace((0..threads).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn reached(&self, own: usize, at: u64) {
-        const AHEAD: u64 = 64;
-        self.0[own].store(at, Ordering::Relaxed);
-        let far = |other: &AtomicU64| at != u64::MAX && other.load(Ordering::Relaxed).saturating_add(AHEAD) < at;
-        while at % AHEAD == 0 && self.0.iter().any(far) {
-            thread::yield_now();
-        }
+fn commit(store: &Store, appends: &mut Vec<StreamAppend>) {
+    if !appends.is_empty() {
+        store.append_streams(std::mem::take(appends)).unwrap();
     }
 }
 

@@ -35,6 +35,12 @@ pub trait Peer: Send + Sync {
     /// not at the expected version.
     fn commit(&self, appends: &[Append]) -> Vec<Answer>;
 
+    /// From now on `commit` does not wait for the disk, until `sync`.
+    fn relax(&self);
+
+    /// Brings everything that was committed to the disk.
+    fn sync(&self);
+
     fn read_stream(&self, stream: &str) -> Sum;
 
     /// All events, in order of position.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use fjall::{Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
@@ -20,6 +20,7 @@ pub struct Fjall {
     categories: Keyspace,
     indexes: Indexes,
     next: AtomicU64,
+    relaxed: AtomicBool,
     /// Nobody else appends between the look at a version and the append; fjall itself commits one batch at a time.
     appending: Mutex<()>,
 }
@@ -31,7 +32,17 @@ impl Fjall {
         let [events, streams, types, categories] = ["events", "streams", "types", "categories"].map(keyspace);
         let last = events.last_key_value().map_or(0, |last| number(&last.key().unwrap()));
         let next = AtomicU64::new(last + 1);
-        Fjall { database, events, streams, types, categories, indexes, next, appending: Mutex::new(()) }
+        Fjall {
+            database,
+            events,
+            streams,
+            types,
+            categories,
+            indexes,
+            next,
+            relaxed: AtomicBool::new(false),
+            appending: Mutex::new(()),
+        }
     }
 
     fn newest(&self, stream: &str) -> u64 {
@@ -89,12 +100,23 @@ impl Peer for Fjall {
 
     fn commit(&self, appends: &[Append]) -> Vec<Answer> {
         let _appending = self.appending.lock();
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let relaxed = self.relaxed.load(Ordering::Relaxed);
+        let mode = if relaxed { PersistMode::Buffer } else { PersistMode::SyncData };
+        let mut batch = self.database.batch().durability(Some(mode));
         // What stands in this batch is not yet in the keyspaces.
         let mut batched = HashMap::new();
         let answers = appends.iter().map(|append| self.add_to(&mut batch, &mut batched, append)).collect();
         batch.commit().unwrap();
         answers
+    }
+
+    fn relax(&self) {
+        self.relaxed.store(true, Ordering::Relaxed);
+    }
+
+    fn sync(&self) {
+        self.relaxed.store(false, Ordering::Relaxed);
+        self.database.persist(PersistMode::SyncData).unwrap();
     }
 
     fn read_stream(&self, stream: &str) -> Sum {

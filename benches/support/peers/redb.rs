@@ -1,6 +1,9 @@
 //! redb: a table of the events in order of position, and tables of keys that lead to them.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
@@ -15,11 +18,12 @@ const CATEGORIES: TableDefinition<&[u8], ()> = TableDefinition::new("categories"
 pub struct Redb {
     database: Database,
     indexes: Indexes,
+    relaxed: AtomicBool,
 }
 
 impl Redb {
     pub fn open(dir: &Path, indexes: Indexes) -> Redb {
-        Redb { database: Database::create(dir.join("events.redb")).unwrap(), indexes }
+        Redb { database: Database::create(dir.join("events.redb")).unwrap(), indexes, relaxed: AtomicBool::new(false) }
     }
 
     fn selected(&self, table: TableDefinition<&[u8], ()>, name: &str) -> Sum {
@@ -52,7 +56,8 @@ impl Peer for Redb {
 
     fn commit(&self, appends: &[Append]) -> Vec<Answer> {
         let mut transaction = self.database.begin_write().unwrap();
-        transaction.set_durability(Durability::Immediate).unwrap();
+        let relaxed = self.relaxed.load(Ordering::Relaxed);
+        transaction.set_durability(if relaxed { Durability::None } else { Durability::Immediate }).unwrap();
         let answers = {
             let mut events = transaction.open_table(EVENTS).unwrap();
             let mut streams = transaction.open_table(STREAMS).unwrap();
@@ -80,6 +85,15 @@ impl Peer for Redb {
         };
         transaction.commit().unwrap();
         answers
+    }
+
+    fn relax(&self) {
+        self.relaxed.store(true, Ordering::Relaxed);
+    }
+
+    fn sync(&self) {
+        self.relaxed.store(false, Ordering::Relaxed);
+        self.commit(&[]);
     }
 
     fn read_stream(&self, stream: &str) -> Sum {
