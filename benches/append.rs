@@ -7,7 +7,7 @@ use factlog::{Options, Store, limits::SEGMENT_BYTES};
 
 use crate::support::{
     bare::{BareLoop, LeaderFollower},
-    case::{Case, Role, Turn},
+    case::{Case, Role, Run, Turn},
     data::{grown, record_bytes},
     figure::{Figure, Target},
     grouped::Grouped,
@@ -21,7 +21,7 @@ const GROUP: &str = "append";
 const BATCH: u64 = 100;
 const CONTENDERS: usize = 16;
 
-pub const CASES: [(&str, fn(&mut Criterion) -> Figure); 6] = [
+pub const CASES: [(&str, Run); 6] = [
     ("lone", lone),
     ("4 writers", |criterion| together(criterion, 4, Target::AtLeast(1.0))),
     ("16 writers", |criterion| together(criterion, 16, Target::AtLeast(1.0))),
@@ -98,8 +98,8 @@ fn together(criterion: &mut Criterion, count: usize, target: Target) -> Figure {
             };
             turn(vec![work; count], time)
         });
-    for (name, mut work) in peer_turns(dir, count, 1) {
-        case = case.contestant(Role::Peer, name, move |time| work(time));
+    for (name, work) in peer_turns(dir, count) {
+        case = case.contestant(Role::Peer, name, work);
     }
     case.run(criterion)
 }
@@ -117,13 +117,12 @@ fn appending(store: &Store, writers: &mut [Writer], time: Duration) -> Turn {
 type PeerTurn = Box<dyn FnMut(Duration) -> Turn>;
 
 /// Each peer, with many threads that append: as it is, and with a thread in front of it that groups the commits.
-fn peer_turns(dir: &Path, count: usize, events: u64) -> Vec<(String, PeerTurn)> {
+fn peer_turns(dir: &Path, count: usize) -> Vec<(String, PeerTurn)> {
     let mut turns: Vec<(String, PeerTurn)> = Vec::new();
     for peer in peers::all(dir, Indexes::Streams) {
         let name = peer.name();
         let (direct, grouped) = (peer.clone(), Grouped::new(peer));
-        let fresh = move || (0..count).map(|_| Writer::new(events)).collect::<Vec<_>>();
-        let (mut own, mut own_grouped) = (fresh(), fresh());
+        let (mut own, mut own_grouped) = (writers(count), writers(count));
         let plain = move |time| {
             let work = own.iter_mut().map(|writer| direct_work(&direct, writer));
             turn(work.collect(), time)

@@ -7,7 +7,7 @@ use criterion::Criterion;
 use factlog::{Durability, ExpectedVersion, Options, StreamAppend, StreamName, Version};
 
 use crate::support::{
-    case::{Case, Role, Turn},
+    case::{Case, Role, Run, Turn},
     data::{EVENTS_IN_STREAM, Event, record_bytes, stream_name},
     figure::{Figure, Target},
     library::order,
@@ -16,7 +16,7 @@ use crate::support::{
     place::place,
 };
 
-pub const CASES: [(&str, fn(&mut Criterion) -> Figure); 1] = [("relaxed", relaxed)];
+pub const CASES: [(&str, Run); 1] = [("relaxed", relaxed)];
 
 const STREAMS: u64 = 100_000;
 const EVENTS: u64 = STREAMS * EVENTS_IN_STREAM;

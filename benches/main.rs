@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-use support::{figure::Figure, library::Library};
+use support::{case::Run, figure::Figure, library::Library};
 
 fn main() {
     if open::be_child() {
@@ -50,18 +50,18 @@ fn main() {
         .configure_from_args();
     let filter = arguments.into_iter().find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let figures = measure(&mut criterion, &|group, case| format!("{group}/{case}").contains(&filter));
-    table::show(figures);
+    table::show(&figures);
 }
 
 fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<Figure> {
-    let mut figures = Vec::new();
+    let mut figures = Figures::default();
     if wanted("device", "requests of a commit") {
         match device::commit() {
-            Some(figure) => figures.push(figure),
+            Some(figure) => figures.add(figure),
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    let groups: [(&str, &[(&str, fn(&mut Criterion) -> Figure)]); 4] = [
+    let groups: [(&str, &[(&str, Run)]); 4] = [
         ("append", &append::CASES),
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),
@@ -70,7 +70,7 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
     for (group, cases) in groups {
         for (case, run) in cases {
             if wanted(group, case) {
-                figures.push(run(criterion));
+                figures.add(run(criterion));
             }
         }
     }
@@ -78,18 +78,29 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
     let opening = ["1 thousand events", "million events", "RssAnon", "after a kill"];
     let cases = read::CASES.map(|(case, _)| case).into_iter().chain(opening).chain(["use"]);
     if !cases.clone().any(|case| in_library.into_iter().any(|group| wanted(group, case))) {
-        return figures;
+        return figures.0;
     }
     let library = Library::new();
     for (case, run) in read::CASES {
         if wanted("read", case) {
-            figures.push(run(criterion, &library));
+            figures.add(run(criterion, &library));
         }
     }
     let shelf = library.close();
-    figures.extend(open::figures(criterion, &shelf, &|case| wanted("open", case)));
+    open::measure(criterion, &shelf, &|case| wanted("open", case), &mut |figure| figures.add(figure));
     if wanted("disk", "use") {
-        figures.push(disk::use_of(&shelf));
+        figures.add(disk::use_of(&shelf));
     }
-    figures
+    figures.0
+}
+
+/// Those of this run; each is kept at once, whatever becomes of the run.
+#[derive(Default)]
+struct Figures(Vec<Figure>);
+
+impl Figures {
+    fn add(&mut self, figure: Figure) {
+        table::keep(&figure);
+        self.0.push(figure);
+    }
 }

@@ -24,38 +24,37 @@ use crate::support::{
 };
 
 const GROUP: &str = "open";
+const WATCHED_APPENDS: u64 = 2_000;
 const FULL_STREAMS: u64 = 1_000_000;
 /// Events of the store that is killed: most of a segment.
 const KILLED_EVENTS: u64 = 150_000;
 /// In the environment of a child process: what it is to do, and where.
 const CHILD: &str = "FACTLOG_BENCH_CHILD";
 
-/// All figures of the group, as far as `wanted`.
-pub fn figures(criterion: &mut Criterion, shelf: &Shelf, wanted: &dyn Fn(&str) -> bool) -> Vec<Figure> {
-    let mut figures = Vec::new();
+/// All cases of the group, as far as `wanted`.
+pub fn measure(criterion: &mut Criterion, shelf: &Shelf, wanted: &dyn Fn(&str) -> bool, add: &mut dyn FnMut(Figure)) {
     if wanted("1 thousand events") {
-        figures.push(few(criterion));
+        add(few(criterion));
     }
     let count = shelf.events() / 1_000_000;
     if wanted("million events") {
         let name = format!("{count} million events");
-        figures.push(clean(criterion, name, &shelf.factlog(), Some(shelf.path())));
+        add(clean(criterion, name, &shelf.factlog(), Some(shelf.path())));
     }
     if wanted("RssAnon") {
-        figures.push(memory(format!("RssAnon, {count} million events"), &shelf.factlog()));
+        add(memory(format!("RssAnon, {count} million events"), &shelf.factlog()));
     }
     if full() && (wanted("10 million events") || wanted("RssAnon")) {
         let place = place();
         let dir = place.path().join("factlog");
         fill(&dir, order(FULL_STREAMS)).close().unwrap();
         let count = FULL_STREAMS * EVENTS_IN_STREAM / 1_000_000;
-        figures.push(clean(criterion, format!("{count} million events"), &dir, None));
-        figures.push(memory(format!("RssAnon, {count} million events"), &dir));
+        add(clean(criterion, format!("{count} million events"), &dir, None));
+        add(memory(format!("RssAnon, {count} million events"), &dir));
     }
     if wanted("after a kill") {
-        figures.push(killed(criterion));
+        add(killed(criterion));
     }
-    figures
 }
 
 fn timed<T>(open: impl FnOnce() -> T) -> (T, Turn) {
@@ -172,6 +171,18 @@ fn child(task: &str, dir: &Path) -> Command {
     command
 }
 
+/// Lone appends and nothing else, to be watched from outside.
+fn append_alone(name: &str, dir: &Path) {
+    let mut writer = Writer::new(1);
+    if name == "factlog" {
+        let store = grown(Options::new(), dir);
+        (0..WATCHED_APPENDS).for_each(|_| writer.append(&store));
+    } else {
+        let peer = peers::open(name, dir, Indexes::Streams);
+        (0..WATCHED_APPENDS).for_each(|_| assert_eq!(peer.commit(&[writer.next()]), [Ok(())]));
+    }
+}
+
 /// Does what a child process is to do, if this is one.
 pub fn be_child() -> bool {
     let Ok(task) = env::var(CHILD) else { return false };
@@ -181,6 +192,8 @@ pub fn be_child() -> bool {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         println!("{}", line.split_whitespace().nth(1).unwrap());
+    } else if let Some(name) = task.strip_prefix("append with ") {
+        append_alone(name, Path::new(dir));
     } else {
         let store = grown(Options::new(), Path::new(dir));
         let mut writer = Writer::new(EVENTS_IN_STREAM);

@@ -9,7 +9,7 @@ use crate::{
         figure::{Better, Figure, Measured, Target},
         peers,
     },
-    table::{Kept, kept, number},
+    table::{Kept, kept, number, text as text_of},
 };
 
 const WIDTH: usize = 960;
@@ -33,13 +33,23 @@ const STYLE: &str = "
     }
 ";
 
+/// Where the table stands in docs/benchmarks.md.
+const TABLE: &str = "<!-- table -->";
+const TABLE_END: &str = "<!-- end of the table -->";
+
 /// Draws what was measured last.
 pub fn draw() {
     let kept = kept();
     assert!(!kept.figures.is_empty(), "nothing was measured yet: `cargo bench` does it");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/figures.svg");
-    fs::write(&path, picture(&kept)).unwrap();
-    println!("drawn to {}", path.canonicalize().unwrap().display());
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").canonicalize().unwrap();
+    fs::write(docs.join("figures.svg"), picture(&kept)).unwrap();
+    let page = docs.join("benchmarks.md");
+    let old = fs::read_to_string(&page).unwrap();
+    let (before, rest) = old.split_once(TABLE).unwrap();
+    let (_, after) = rest.split_once(TABLE_END).unwrap();
+    let new = format!("{before}{TABLE}\n\n{}\n{TABLE_END}{after}", text_of(&kept));
+    fs::write(page, new).unwrap();
+    println!("drawn to figures.svg, and its table put into benchmarks.md, in {}", docs.display());
 }
 
 struct Bar<'a> {
@@ -50,12 +60,12 @@ struct Bar<'a> {
 
 /// The bars of a case: factlog, what it is held against, and each peer as it does best.
 fn bars(figure: &Figure) -> Vec<Bar<'_>> {
-    let bar = |class, of: &'_ Measured| (class, of.value);
     let (own, limit, peer) = (("own", "#0969da"), ("limit", "#8c959f"), ("peer", "#b6c6d8"));
-    let (class, value) = bar(own, &figure.factlog);
-    let mut bars = vec![Bar { name: "factlog", class, value }];
+    // As long as the ratios say, which were taken within the rounds: the medians of all rounds may be of different moments.
+    let value = |of: &Measured| figure.factlog.value / of.ratio;
+    let mut bars = vec![Bar { name: "factlog", class: own, value: figure.factlog.value }];
     if let Some(of) = &figure.limit {
-        bars.push(Bar { name: &of.name, class: limit, value: of.value });
+        bars.push(Bar { name: &of.name, class: limit, value: value(of) });
     }
     if let Target::Below(bound) = figure.target {
         bars.push(Bar { name: "the bound", class: limit, value: bound });
@@ -63,10 +73,10 @@ fn bars(figure: &Figure) -> Vec<Bar<'_>> {
     for name in peers::NAMES {
         let variants = figure.peers.iter().filter(|measured| measured.name.starts_with(name));
         let best = match figure.better {
-            Better::More => variants.max_by(|a, b| a.value.total_cmp(&b.value)),
-            Better::Less => variants.min_by(|a, b| a.value.total_cmp(&b.value)),
+            Better::More => variants.min_by(|a, b| a.ratio.total_cmp(&b.ratio)),
+            Better::Less => variants.max_by(|a, b| a.ratio.total_cmp(&b.ratio)),
         };
-        bars.extend(best.map(|best| Bar { name: &best.name, class: peer, value: best.value }));
+        bars.extend(best.map(|best| Bar { name: &best.name, class: peer, value: value(best) }));
     }
     bars
 }

@@ -20,7 +20,9 @@ use crate::support::{
 const GROUP: &str = "read";
 const SEED: u64 = 0x5eed;
 
-pub const CASES: [(&str, fn(&mut Criterion, &Library) -> Figure); 5] = [
+type Run = fn(&mut Criterion, &Library) -> Figure;
+
+pub const CASES: [(&str, Run); 5] = [
     ("stream of ten", stream),
     ("whole log", |criterion, library| scan(criterion, library, false)),
     ("whole log, backwards", |criterion, library| scan(criterion, library, true)),

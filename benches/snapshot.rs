@@ -10,7 +10,7 @@ use criterion::Criterion;
 use factlog::{CodecId, ExpectedVersion, NewEvent, Options, Snapshot, Store, StreamName, Version};
 
 use crate::support::{
-    case::{Case, Role},
+    case::{Case, Role, Run},
     data::{EVENTS_IN_STREAM, Event, grown},
     figure::Figure,
     place::place,
@@ -20,7 +20,7 @@ use crate::support::{
 const GROUP: &str = "snapshot";
 const STATE_BYTES: usize = 4096;
 
-pub const CASES: [(&str, fn(&mut Criterion) -> Figure); 2] = [("save", save), ("load", load)];
+pub const CASES: [(&str, Run); 2] = [("save", save), ("load", load)];
 
 fn store_with_stream(dir: &Path) -> (Store, StreamName) {
     let store = grown(Options::new(), dir);

@@ -2,7 +2,10 @@
 //! concern.
 
 use std::{
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +14,7 @@ use criterion::Criterion;
 use factlog::{Options, StreamName, Subscribe};
 
 use crate::support::{
-    case::{Case, Role, Turn},
+    case::{Case, Role, Run, Turn},
     data::{EVENTS_IN_STREAM, grown},
     figure::{Figure, Target},
     library::{fill, order},
@@ -22,7 +25,7 @@ use crate::support::{
 
 const GROUP: &str = "subscribe";
 
-pub const CASES: [(&str, fn(&mut Criterion) -> Figure); 3] =
+pub const CASES: [(&str, Run); 3] =
     [("catching up", catching_up), ("to and fro", to_and_fro), ("1,000 others asleep", others_asleep)];
 
 /// From the first event to the last of those that are there.
@@ -65,25 +68,34 @@ fn to_and_fro(criterion: &mut Criterion) -> Figure {
         .contestant(Role::Factlog, "factlog", |time| {
             let mut subscription = store.subscribe(Subscribe::new().after(store.last_position())).unwrap();
             let (sender, answers) = mpsc::channel();
+            let over = AtomicBool::new(false);
             thread::scope(|scope| {
-                scope.spawn(move || {
-                    // Until nothing comes any more.
-                    while let Some(event) = subscription.next_within(Duration::from_millis(20)).unwrap() {
-                        let _ = sender.send(event.position());
+                scope.spawn(|| {
+                    let sender = sender;
+                    while !over.load(Ordering::Relaxed) {
+                        if let Some(event) = subscription.next_within(Duration::from_millis(10)).unwrap() {
+                            sender.send(event.position()).unwrap();
+                        }
                     }
                 });
-                alone(time, || {
+                let turn = alone(time, || {
                     own.append(&store);
                     assert_eq!(answers.recv().unwrap(), store.last_position());
-                })
+                });
+                over.store(true, Ordering::Relaxed);
+                turn
             })
         })
         .contestant(Role::Limit, "append + channel", |time| {
-            let ((sender, events), (answer, answers)) = (mpsc::channel(), mpsc::channel());
+            let (sender, events) = mpsc::channel::<Instant>();
+            let (answer, answers) = mpsc::channel();
+            let (store, bare) = (&store, &mut bare);
             thread::scope(|scope| {
-                scope.spawn(move || events.into_iter().for_each(|event: Instant| answer.send(event).unwrap()));
-                alone(time, move || {
-                    bare.append(&store);
+                scope.spawn(move || events.into_iter().for_each(|event| answer.send(event).unwrap()));
+                // The thread ends when the sender goes.
+                let sender = sender;
+                alone(time, || {
+                    bare.append(store);
                     sender.send(Instant::now()).unwrap();
                     answers.recv().unwrap();
                 })

@@ -19,6 +19,20 @@ pub struct Kept {
     pub figures: Vec<Figure>,
 }
 
+/// The table of all that was measured last, and with what.
+pub fn text(kept: &Kept) -> String {
+    let machine: String = kept.machine.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect();
+    format!("{machine}\n{}", aligned(&rows(&kept.figures)))
+}
+
+/// Prints the table of this run.
+pub fn show(figures: &[Figure]) {
+    let machine = machine::description(place().path());
+    println!("\n{}", machine.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>());
+    println!("{}", aligned(&rows(figures)));
+    println!("kept as figures.json and figures.md in {}", directory().display());
+}
+
 fn directory() -> PathBuf {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     target.parent().unwrap_or(&target).join("figures")
@@ -30,22 +44,16 @@ pub fn kept() -> Kept {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// Prints the table of this run. What is kept has for each case its last figure.
-pub fn show(figures: Vec<Figure>) {
-    let machine = machine::description(place().path());
-    println!("\n{}", machine.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>());
-    println!("{}", aligned(&rows(&figures)));
-    let mut kept = Kept { machine, ..kept() };
-    for figure in figures {
-        match kept.figures.iter_mut().find(|old| old.group == figure.group && old.case == figure.case) {
-            Some(old) => *old = figure,
-            None => kept.figures.push(figure),
-        }
+/// Keeps a figure, in place of the one of the same case.
+pub fn keep(figure: &Figure) {
+    let mut kept = Kept { machine: machine::description(place().path()), ..kept() };
+    match kept.figures.iter_mut().find(|old| old.group == figure.group && old.case == figure.case) {
+        Some(old) => *old = figure.clone(),
+        None => kept.figures.push(figure.clone()),
     }
     fs::create_dir_all(directory()).unwrap();
     fs::write(directory().join("figures.json"), serde_json::to_string_pretty(&kept).unwrap()).unwrap();
     fs::write(directory().join("figures.md"), aligned(&rows(&kept.figures))).unwrap();
-    println!("kept as figures.json and figures.md in {}", directory().display());
 }
 
 const HEAD: [&str; 9] =

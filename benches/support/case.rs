@@ -10,6 +10,9 @@ use criterion::Criterion;
 
 use super::figure::{Better, Figure, Measured, Target, median};
 
+/// Measures a case.
+pub type Run = fn(&mut Criterion) -> Figure;
+
 /// What a contestant is to the case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

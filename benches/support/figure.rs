@@ -85,8 +85,8 @@ impl Figure {
     /// The peer that comes closest.
     pub fn best_peer(&self) -> Option<&Measured> {
         let better = |a: &&Measured, b: &&Measured| match self.better {
-            Better::More => a.value.total_cmp(&b.value),
-            Better::Less => b.value.total_cmp(&a.value),
+            Better::More => b.ratio.total_cmp(&a.ratio),
+            Better::Less => a.ratio.total_cmp(&b.ratio),
         };
         self.peers.iter().max_by(better)
     }

@@ -9,7 +9,7 @@ use std::{
 use fjall::{Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
-use super::{Indexes, category, key, number, parts, value};
+use super::{Indexes, category, event, key, number, value};
 use crate::support::peer::{Answer, Append, Peer, Sum};
 
 pub struct Fjall {
@@ -77,9 +77,8 @@ impl Fjall {
     }
 
     fn add(&self, sum: &mut Sum, position: &[u8]) {
-        let value = self.events.get(position).unwrap().unwrap();
-        let (version, payload) = parts(&value);
-        sum.add(version, payload);
+        // A value is counted by its references, and so nobody else's already.
+        sum.add_read(&event(self.events.get(position).unwrap().unwrap()));
     }
 
     /// The events of keys that end with their position.
@@ -131,9 +130,7 @@ impl Peer for Fjall {
         let mut range = self.events.iter();
         let mut sum = Sum::default();
         while let Some(entry) = if backwards { range.next_back() } else { range.next() } {
-            let value = entry.value().unwrap();
-            let (version, payload) = parts(&value);
-            sum.add(version, payload);
+            sum.add_read(&event(entry.value().unwrap()));
         }
         sum
     }

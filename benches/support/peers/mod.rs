@@ -9,7 +9,10 @@ mod sqlite;
 
 use std::{path::Path, sync::Arc};
 
-use super::{data::Event, peer::Peer};
+use super::{
+    data::Event,
+    peer::{Peer, Read},
+};
 
 /// Whether there are indexes for reading by type and category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +73,13 @@ fn value(stream: &str, version: u64, event: &Event) -> Vec<u8> {
     value
 }
 
-/// Version and payload of such a value.
-fn parts(value: &[u8]) -> (u64, &[u8]) {
-    let version = u64::from_le_bytes(value[..8].try_into().unwrap());
+/// The event in such a value.
+fn event<B: AsRef<[u8]>>(body: B) -> Read<B> {
+    let value = body.as_ref();
+    let word = |at: usize| u64::from_le_bytes(value[at..at + 8].try_into().unwrap());
+    let (version, time) = (word(0), word(8));
+    let id = value[16..32].try_into().unwrap();
     let stream = usize::from(u16::from_le_bytes([value[32], value[33]]));
     let event_type = usize::from(u16::from_le_bytes([value[34], value[35]]));
-    (version, &value[36 + stream + event_type..])
+    Read { version, time, id, payload: 36 + stream + event_type, body }
 }

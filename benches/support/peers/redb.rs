@@ -7,7 +7,7 @@ use std::{
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
-use super::{Indexes, category, key, number, parts, value};
+use super::{Indexes, category, event, key, number, value};
 use crate::support::peer::{Answer, Append, Peer, Sum};
 
 const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
@@ -40,8 +40,7 @@ impl Redb {
 }
 
 fn add(sum: &mut Sum, value: &[u8]) {
-    let (version, payload) = parts(value);
-    sum.add(version, payload);
+    sum.add_read(&event(value.to_vec()));
 }
 
 fn newest(streams: &Table<'_, &'static [u8], u64>, stream: &str) -> u64 {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::Indexes;
-use crate::support::peer::{Answer, Append, Peer, Sum};
+use crate::support::peer::{Answer, Append, Peer, Read, Sum};
 
 /// One connection: a database in WAL mode takes one writer at a time, and waiting for a lock in this process is
 /// quicker than for the one in the file.
@@ -60,8 +60,19 @@ impl Sqlite {
 }
 
 fn add(sum: &mut Sum, row: &Row<'_>) {
-    let version = row.get_ref(2).unwrap().as_i64().unwrap() as u64;
-    sum.add(version, row.get_ref(7).unwrap().as_blob().unwrap());
+    let number = |column| row.get_ref(column).unwrap().as_i64().unwrap() as u64;
+    let [stream, event_type, payload] = [1, 3, 7].map(|column| row.get_ref(column).unwrap().as_bytes().unwrap());
+    let mut body = Vec::with_capacity(stream.len() + event_type.len() + payload.len());
+    body.extend_from_slice(stream);
+    body.extend_from_slice(event_type);
+    body.extend_from_slice(payload);
+    sum.add_read(&Read {
+        version: number(2),
+        time: number(5),
+        id: row.get_ref(4).unwrap().as_blob().unwrap().try_into().unwrap(),
+        payload: stream.len() + event_type.len(),
+        body,
+    });
 }
 
 impl Peer for Sqlite {
