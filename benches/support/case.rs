@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-use super::figure::{Better, Figure, Measured, Target, median};
+use super::{
+    figure::{Better, Figure, Measured, Target, median},
+    place::settle,
+};
 
 /// Measures a case.
 pub type Run = fn(&mut Criterion) -> Figure;
@@ -127,6 +130,7 @@ impl<'a> Case<'a> {
     /// more with criterion, which compares it with the run before.
     pub fn run(mut self, criterion: &mut Criterion) -> Figure {
         eprintln!("{}: {}", self.group, self.name);
+        settle();
         for contestant in self.contestants.iter_mut().filter(|_| !self.whole) {
             contestant.turn(self.time / 4);
         }

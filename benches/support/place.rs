@@ -1,6 +1,6 @@
 //! Where the files of a case lie.
 
-use std::{env, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{env, fs, os::unix::fs::MetadataExt, path::Path, thread, time::Duration};
 
 use tempfile::TempDir;
 
@@ -8,6 +8,12 @@ use tempfile::TempDir;
 pub fn place() -> TempDir {
     let root = env::var("FACTLOG_BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned());
     tempfile::Builder::new().prefix("figures-").tempdir_in(root).expect("a directory for the files of the figures")
+}
+
+/// Lets the disk finish what the files of earlier cases, made and removed, left it to do.
+pub fn settle() {
+    rustix::fs::sync();
+    thread::sleep(Duration::from_millis(500));
 }
 
 /// Whether the large sizes were asked for.
