@@ -47,7 +47,7 @@ pub fn measure(criterion: &mut Criterion, shelf: &Shelf, wanted: &dyn Fn(&str) -
     if full() && (wanted("10 million events") || wanted("RssAnon")) {
         let place = place();
         let dir = place.path().join("factlog");
-        fill(&dir, order(FULL_STREAMS)).close().unwrap();
+        fill(Options::new(), &dir, order(FULL_STREAMS)).close().unwrap();
         let count = FULL_STREAMS * EVENTS_IN_STREAM / 1_000_000;
         add(clean(criterion, format!("{count} million events"), &dir, None));
         add(memory(format!("RssAnon, {count} million events"), &dir));
@@ -66,7 +66,7 @@ fn timed<T>(open: impl FnOnce() -> T) -> (T, Turn) {
 fn few(criterion: &mut Criterion) -> Figure {
     let place = place();
     let dir = place.path().join("factlog");
-    fill(&dir, order(100)).close().unwrap();
+    fill(Options::new(), &dir, order(100)).close().unwrap();
     for peer in peers::all(place.path(), Indexes::All) {
         crate::support::library::fill_peer(&*peer, 100);
     }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use factlog::{EventType, Position, ReadAll, RecordedEvent, Store};
+use factlog::{EventType, Options, Position, ReadAll, RecordedEvent, Store};
 
 use crate::support::{
     case::{Case, Role, Turn},
@@ -124,7 +124,7 @@ fn chosen(
     wanted: impl Fn(&(u64, u64)) -> bool,
 ) -> Figure {
     let place = place();
-    let only = fill(&place.path().join("only"), order(library.streams).filter(wanted));
+    let only = fill(Options::new(), &place.path().join("only"), order(library.streams).filter(wanted));
     let events = library.raw.records() / 10;
     let mut case = Case::rate(GROUP, name, "events/s")
         .target(Target::AtLeast(0.5))

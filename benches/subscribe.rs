@@ -33,7 +33,7 @@ fn catching_up(criterion: &mut Criterion) -> Figure {
     const STREAMS: u64 = 10_000;
     let events = STREAMS * EVENTS_IN_STREAM;
     let place = place();
-    let store = fill(&place.path().join("factlog"), order(STREAMS));
+    let store = fill(Options::new(), &place.path().join("factlog"), order(STREAMS));
     let raw = RawLog::new(place.path(), events);
     let passes = |time: Duration, pass: &dyn Fn()| {
         let Turn { operations, elapsed, .. } = alone(time, pass);

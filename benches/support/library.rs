@@ -17,6 +17,7 @@ use super::{
 };
 
 const STREAMS: u64 = 100_000;
+/// So that there are more than ten segments.
 const SEGMENT_BYTES: u64 = 32 << 20;
 /// Streams in one append to factlog, and appends in one transaction of a peer.
 const TOGETHER: usize = 5_000;
@@ -36,7 +37,7 @@ impl Library {
         eprintln!("filling stores with {} events each", STREAMS * EVENTS_IN_STREAM);
         let place = place();
         let dir = place.path();
-        let store = fill(&dir.join("factlog"), order(STREAMS));
+        let store = fill(Options::new().segment_bytes(SEGMENT_BYTES), &dir.join("factlog"), order(STREAMS));
         let peers = peers::all(dir, Indexes::All);
         for peer in &peers {
             fill_peer(&**peer, STREAMS);
@@ -87,13 +88,8 @@ pub fn order(streams: u64) -> impl Iterator<Item = (u64, u64)> + Send {
 
 /// Makes a store of these events, each given by its stream and version, in this order. A store of only some of the events
 /// numbers them anew.
-pub fn fill(dir: &Path, events: impl Iterator<Item = (u64, u64)>) -> Store {
-    let store = Options::new()
-        .segment_bytes(SEGMENT_BYTES)
-        .first_segment_bytes(SEGMENT_BYTES)
-        .durability(Durability::OnDemand)
-        .open(dir)
-        .unwrap();
+pub fn fill(options: Options, dir: &Path, events: impl Iterator<Item = (u64, u64)>) -> Store {
+    let store = options.durability(Durability::OnDemand).open(dir).unwrap();
     let mut appends: Vec<StreamAppend> = Vec::new();
     let mut previous = 0;
     for (stream, version) in events {
