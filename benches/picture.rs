@@ -29,7 +29,7 @@ const STYLE: &str = "
     text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }
     @media (prefers-color-scheme: dark) {
       .page { fill: #0d1117 } .text { fill: #e6edf3 } .faint { fill: #9198a1 }
-      .own { fill: #4493f8 } .limit { fill: #6e7681 } .peer { fill: #30475f }
+      .own { fill: #4493f8 } .limit { fill: #6e7681 } .peer { fill: #41627f }
     }
 ";
 

@@ -49,7 +49,11 @@ pub fn keep(figure: &Figure) {
     let mut kept = Kept { machine: machine::description(place().path()), ..kept() };
     match kept.figures.iter_mut().find(|old| old.group == figure.group && old.case == figure.case) {
         Some(old) => *old = figure.clone(),
-        None => kept.figures.push(figure.clone()),
+        // Behind the last one of its group.
+        None => {
+            let last = kept.figures.iter().rposition(|old| old.group == figure.group);
+            kept.figures.insert(last.map_or(kept.figures.len(), |last| last + 1), figure.clone());
+        }
     }
     fs::create_dir_all(directory()).unwrap();
     fs::write(directory().join("figures.json"), serde_json::to_string_pretty(&kept).unwrap()).unwrap();
