@@ -17,19 +17,28 @@ use crate::limits;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Name(Bytes);
 
+/// Most names are, and it is seen at a glance: without a branch for each byte.
+#[inline]
+pub(super) fn is_printable_ascii(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte))
+}
+
 impl Name {
-    fn check(what: &'static str, limit: usize, bytes: Bytes) -> Result<Name, InvalidInput> {
+    fn check(what: &'static str, limit: usize, bytes: &[u8]) -> Result<(), InvalidInput> {
         if bytes.is_empty() {
             return Err(InvalidInput::Empty { what });
         }
         if bytes.len() > limit {
             return Err(InvalidInput::TooLarge { what, unit: "bytes", found: bytes.len(), limit });
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| InvalidInput::NotUtf8 { what })?;
+        if is_printable_ascii(bytes) {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| InvalidInput::NotUtf8 { what })?;
         if let Some((at, character)) = text.char_indices().find(|(_, c)| c.is_control()) {
             return Err(InvalidInput::ControlCharacter { what, character: character.into(), at });
         }
-        Ok(Name(bytes))
+        Ok(())
     }
 
     fn as_str(&self) -> &str {
@@ -52,13 +61,19 @@ impl StreamName {
     }
 
     pub(crate) fn from_bytes(bytes: Bytes) -> Result<StreamName, InvalidInput> {
+        StreamName::check(&bytes)?;
+        Ok(StreamName(Name(bytes)))
+    }
+
+    /// Whether these bytes are a stream name.
+    pub(super) fn check(bytes: &[u8]) -> Result<(), InvalidInput> {
         if bytes.first() == Some(&b'$') {
             return Err(InvalidInput::ReservedStreamName);
         }
-        Name::check("stream name", limits::STREAM_NAME_BYTES, bytes).map(StreamName)
+        Name::check("stream name", limits::STREAM_NAME_BYTES, bytes)
     }
 
-    /// A name that [`StreamName::from_bytes`] has passed before.
+    /// A name that [`StreamName::check`] has passed before.
     pub(super) fn checked(bytes: Bytes) -> StreamName {
         StreamName(Name(bytes))
     }
@@ -90,10 +105,16 @@ impl EventType {
     }
 
     pub(crate) fn from_bytes(bytes: Bytes) -> Result<EventType, InvalidInput> {
-        Name::check("event type", limits::EVENT_TYPE_BYTES, bytes).map(EventType)
+        EventType::check(&bytes)?;
+        Ok(EventType(Name(bytes)))
     }
 
-    /// A type that [`EventType::from_bytes`] has passed before.
+    /// Whether these bytes are an event type.
+    pub(super) fn check(bytes: &[u8]) -> Result<(), InvalidInput> {
+        Name::check("event type", limits::EVENT_TYPE_BYTES, bytes)
+    }
+
+    /// A type that [`EventType::check`] has passed before.
     pub(super) fn checked(bytes: Bytes) -> EventType {
         EventType(Name(bytes))
     }

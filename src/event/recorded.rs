@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{EventId, EventType, InvalidInput, StreamName, Timestamp};
+use super::{EventId, EventType, InvalidInput, StreamName, Timestamp, name::is_printable_ascii};
+use crate::limits;
 use crate::version::{Position, Version};
 
 /// An event as the store holds it: durable, with its places in its stream and in the log. Cheap to clone.
@@ -17,9 +18,10 @@ pub struct RecordedEvent {
     timestamp: Timestamp,
     /// Stream name, event type, metadata, payload.
     body: Bytes,
-    stream_end: usize,
-    type_end: usize,
-    metadata_end: usize,
+    /// Where each part ends. An event has at most [`limits::EVENT_BYTES`].
+    stream_end: u32,
+    type_end: u32,
+    metadata_end: u32,
 }
 
 /// What a store knows of an event apart from the parts of its body.
@@ -55,6 +57,7 @@ impl RecordedEvent {
     /// # Errors
     ///
     /// When the lengths do not fit the body, or stream name or type break their rules: the bytes are no event.
+    #[inline]
     pub(crate) fn from_body(
         recorded: Recorded,
         body: Bytes,
@@ -68,13 +71,22 @@ impl RecordedEvent {
             let (what, unit) = ("sum of the lengths in an event", "bytes");
             return Err(InvalidInput::TooLarge { what, unit, found: metadata_end, limit: body.len() });
         }
-        StreamName::from_bytes(body.slice(..stream_len))?;
-        EventType::from_bytes(body.slice(stream_len..type_end))?;
+        let (stream, event_type) = (&body[..stream_len], &body[stream_len..type_end]);
+        let usual = (1..=limits::EVENT_TYPE_BYTES).contains(&stream_len.max(type_len))
+            && stream_len.min(type_len) > 0
+            && stream[0] != b'$'
+            && is_printable_ascii(&body[..type_end]);
+        if !usual {
+            StreamName::check(stream)?;
+            EventType::check(event_type)?;
+        }
         Ok(RecordedEvent::over(recorded, body, stream_len, type_end, metadata_end))
     }
 
+    #[inline]
     fn over(recorded: Recorded, body: Bytes, stream_end: usize, type_end: usize, metadata_end: usize) -> RecordedEvent {
         let Recorded { position, version, id, timestamp } = recorded;
+        let (stream_end, type_end, metadata_end) = (stream_end as u32, type_end as u32, metadata_end as u32);
         RecordedEvent { position, version, id, timestamp, body, stream_end, type_end, metadata_end }
     }
 
@@ -98,24 +110,40 @@ impl RecordedEvent {
         self.timestamp
     }
 
+    /// Whether it belongs to this stream.
+    pub(crate) fn is_of(&self, stream: &StreamName) -> bool {
+        self.body[..self.stream_end as usize] == *stream.as_bytes()
+    }
+
+    /// Whether it belongs to this category.
+    pub(crate) fn is_of_category(&self, category: &str) -> bool {
+        let rest = self.body[..self.stream_end as usize].strip_prefix(category.as_bytes());
+        !category.contains('-') && rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'-'))
+    }
+
+    /// Whether it is of this type.
+    pub(crate) fn is_a(&self, event_type: &EventType) -> bool {
+        self.body[self.stream_end as usize..self.type_end as usize] == *event_type.as_bytes()
+    }
+
     /// The stream that it belongs to.
     pub fn stream(&self) -> StreamName {
-        StreamName::checked(self.body.slice(..self.stream_end))
+        StreamName::checked(self.body.slice(..self.stream_end as usize))
     }
 
     /// Its type.
     pub fn event_type(&self) -> EventType {
-        EventType::checked(self.body.slice(self.stream_end..self.type_end))
+        EventType::checked(self.body.slice(self.stream_end as usize..self.type_end as usize))
     }
 
     /// Its metadata; empty for none. A slice of the buffer that holds the event: nothing is copied.
     pub fn metadata(&self) -> Bytes {
-        self.body.slice(self.type_end..self.metadata_end)
+        self.body.slice(self.type_end as usize..self.metadata_end as usize)
     }
 
     /// Its payload. A slice of the buffer that holds the event: nothing is copied.
     pub fn payload(&self) -> Bytes {
-        self.body.slice(self.metadata_end..)
+        self.body.slice(self.metadata_end as usize..)
     }
 
     /// Its payload read as JSON.
@@ -124,7 +152,7 @@ impl RecordedEvent {
     ///
     /// When the payload is no JSON or does not fit `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.body[self.metadata_end..])
+        serde_json::from_slice(&self.body[self.metadata_end as usize..])
     }
 
     /// Its metadata read as JSON; `None` when it has none.
@@ -133,7 +161,7 @@ impl RecordedEvent {
     ///
     /// When the metadata is no JSON or does not fit `T`.
     pub fn json_metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        match &self.body[self.type_end..self.metadata_end] {
+        match &self.body[self.type_end as usize..self.metadata_end as usize] {
             [] => Ok(None),
             metadata => serde_json::from_slice(metadata).map(Some),
         }
@@ -150,7 +178,7 @@ impl fmt::Debug for RecordedEvent {
             .field("id", &self.id.as_uuid())
             .field("timestamp", &format_args!("{}", self.timestamp))
             .field("metadata_bytes", &(self.metadata_end - self.type_end))
-            .field("payload_bytes", &(self.body.len() - self.metadata_end))
+            .field("payload_bytes", &(self.body.len() - self.metadata_end as usize))
             .finish()
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Shared {
 /// In order of position.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) runs: Vec<Arc<Run>>,
+    pub(super) runs: Arc<Vec<Arc<Run>>>,
     pub(super) frozen: Vec<Arc<Part>>,
     active: Part,
 }
@@ -126,7 +126,7 @@ impl Index {
             disk,
             dir: dir.to_owned(),
             options,
-            state: RwLock::new(State { runs, frozen: Vec::new(), active: Part::new(covered.next()) }),
+            state: RwLock::new(State { runs: Arc::new(runs), frozen: Vec::new(), active: Part::new(covered.next()) }),
             written: Condvar::new(),
             failed: Mutex::new(false),
         });
@@ -252,8 +252,8 @@ impl Index {
             }
         }
         drop(state);
-        for run in runs {
-            if let Some((piece, first_version)) = piece_of_run(&run, list, until)? {
+        for run in runs.iter() {
+            if let Some((piece, first_version)) = piece_of_run(run, list, until)? {
                 push(piece, first_version);
             }
         }
@@ -341,7 +341,7 @@ impl Index {
         let ends_a_part = |part: &Arc<Part>| part.end() == covered.next();
         if covered > known && state.frozen.iter().any(ends_a_part) {
             state.frozen.retain(|part| part.from > covered);
-            state.runs = runs;
+            state.runs = Arc::new(runs);
         }
         Ok(())
     }

@@ -76,7 +76,7 @@ fn write_oldest(shared: &Shared) -> bool {
     let succeeded = written.is_ok();
     if let Ok(run) = written {
         let mut state = shared.state.write();
-        state.runs.push(Arc::new(run));
+        Arc::make_mut(&mut state.runs).push(Arc::new(run));
         state.frozen.remove(0);
     }
     // A full disk, most likely: the part stays in memory, and its run is tried again with the next one's.
@@ -100,7 +100,7 @@ fn merge_some(shared: &Shared, given_up: &mut Vec<Position>) -> bool {
         Err(_) => return false,
     };
     let replaced = &runs[group.clone()];
-    shared.state.write().runs.splice(group.clone(), [Arc::new(run)]);
+    Arc::make_mut(&mut shared.state.write().runs).splice(group.clone(), [Arc::new(run)]);
     // Readers that still use them have them mapped.
     for run in replaced {
         let _ = shared.disk.remove(&shared.dir.join(Run::name(run.first, run.last)));

@@ -10,32 +10,34 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.rest.split_first_chunk::<N>()?;
         self.rest = rest;
         Some(*field)
     }
 
-    pub(crate) fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
+    #[inline]
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
@@ -93,8 +95,8 @@ mod tests {
         let mut bytes = [0u8; 23];
         Writer::new(&mut bytes).u8(1).u16(0x0203).u32(4).u64(5).i64(-6);
         let mut reader = Reader::new(&bytes);
-        assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Some(1), Some(0x0203), Some(4)));
-        assert_eq!((reader.u64(), reader.i64(), reader.u8()), (Some(5), Some(-6), None));
+        assert_eq!((reader.array(), reader.u16(), reader.u32()), (Some([1]), Some(0x0203), Some(4)));
+        assert_eq!((reader.u64(), reader.i64(), reader.u16()), (Some(5), Some(-6), None));
         assert_eq!(bytes[1..3], [3, 2], "little-endian");
     }
 }

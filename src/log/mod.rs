@@ -41,8 +41,9 @@ pub(crate) use manifest::{MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_d
 pub(crate) use open::{Admission, Log, LogMode, LogOptions, Sequencing};
 pub(crate) use prepare::is_log_file;
 pub(crate) use read::LogScan;
-pub(crate) use record::footprint;
+pub(crate) use record::{Read, footprint};
 pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};
+pub(crate) use segments::SegmentView;
 pub(crate) use wait::Goal;
 pub(crate) use waiter::Waiter;
 pub(crate) use walk::{Depth, Tail, Visitor, walk};

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::{
     open::Log,
-    record::{self, Invalid},
+    record::{self, Invalid, Read},
     segment::{HEADER_PAGE, Segment, StoredRecord},
+    segments::SegmentView,
 };
 use crate::{
     error::{Place, Result},
@@ -18,22 +19,26 @@ use crate::{
 const PIECE: u64 = 256 << 10;
 
 impl Log {
-    /// Reads the record of a durable position, which lies at this offset of its segment. With it, the place, for errors
-    /// about its content.
-    pub(crate) fn record(&self, position: Position, offset: u64) -> Result<(StoredRecord, Arc<Segment>)> {
-        let (segment, _) = self.segments.holding(position)?;
-        let record = segment.record(offset, position)?;
-        Ok((record, segment))
+    /// The segments as they are now, for reading in them.
+    pub(crate) fn view(&self) -> SegmentView {
+        self.segments.view()
+    }
+
+    /// Reads the record of a durable position, which lies at this offset of its segment.
+    pub(crate) fn record(&self, view: &SegmentView, position: Position, offset: u64) -> Result<StoredRecord> {
+        self.segments.holding(view, position)?.0.record(offset, position)
     }
 
     /// A place, for errors.
     pub(crate) fn place(&self, position: Position, offset: u64) -> Result<Place> {
-        Ok(self.segments.holding(position)?.0.place(offset, position))
+        Ok(self.segments.holding(&self.view(), position)?.0.place(offset, position))
     }
 
     /// All records from `first`, which lies at `offset` of its segment, to `last`, which is durable.
     pub(crate) fn scan(&self, first: Position, offset: u64, last: Position) -> Result<LogScan<'_>> {
-        let (segment, following) = self.segments.holding(first)?;
+        let view = self.view();
+        let (segment, following) = self.segments.holding(&view, first)?;
+        let segment = segment.clone();
         Ok(LogScan { log: self, segment, following, piece: Bytes::new(), at: 0, offset, next: first, last })
     }
 }
@@ -56,25 +61,27 @@ pub(crate) struct LogScan<'a> {
 
 impl LogScan<'_> {
     /// The next record, and the offset in the segment where it lies; `None` behind the last.
-    pub(crate) fn next(&mut self) -> Result<Option<(StoredRecord, u64)>> {
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<(Read<'_>, u64)>> {
         if self.next > self.last {
             return Ok(None);
         }
         if self.following == Some(self.next) {
-            let (segment, following) = self.log.segments.holding(self.next)?;
-            (self.segment, self.following, self.offset) = (segment, following, HEADER_PAGE);
+            let view = self.log.view();
+            let (segment, following) = self.log.segments.holding(&view, self.next)?;
+            (self.segment, self.following, self.offset) = (segment.clone(), following, HEADER_PAGE);
             (self.piece, self.at) = (Bytes::new(), 0);
         }
         let mut wanted = PIECE;
         loop {
-            let rest = self.piece.slice(self.at..);
-            match record::parse_at(&rest, self.segment.header.salt, self.next) {
+            let rest = &self.piece[self.at..];
+            match record::parse_at(rest, self.segment.header.salt, self.next) {
                 Ok(record) => {
-                    let offset = self.offset;
+                    let (offset, at) = (self.offset, self.at);
                     self.at += record.footprint;
                     self.offset += record.footprint as u64;
                     self.next = self.next.next();
-                    return Ok(Some((StoredRecord::new(&record, &rest), offset)));
+                    return Ok(Some((Read::new(record, &self.piece, at), offset)));
                 }
                 Err(Invalid::Length { found, room }) if self.refill(wanted.max(found.into()), room)? => {
                     wanted = u64::from(found).next_multiple_of(record::ALIGNMENT as u64).max(PIECE);

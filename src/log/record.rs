@@ -19,6 +19,8 @@
 //!
 //! A [`Record`] has been checked: there is no other way to make one.
 
+use bytes::Bytes;
+
 use crate::{
     error::{Damage, Place},
     layout::{Reader, Writer},
@@ -97,6 +99,33 @@ impl Invalid {
     }
 }
 
+/// A record that validated, and the bytes that it was read from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read<'a> {
+    pub(crate) record: Record,
+    bytes: &'a Bytes,
+    at: usize,
+}
+
+impl<'a> Read<'a> {
+    /// `record` begins at `at` in `bytes`.
+    #[inline]
+    pub(crate) fn new(record: Record, bytes: &'a Bytes, at: usize) -> Read<'a> {
+        Read { record, bytes, at }
+    }
+
+    #[inline]
+    pub(crate) fn head(&self) -> &'a [u8] {
+        &self.bytes[self.at + HEADER_BYTES..self.at + self.record.body.0]
+    }
+
+    /// A slice of the bytes, not a copy.
+    #[inline]
+    pub(crate) fn body(&self) -> Bytes {
+        self.bytes.slice(self.at + self.record.body.0..self.at + self.record.body.1)
+    }
+}
+
 /// The checksum of a body.
 pub(crate) fn body_checksum(body: &[u8]) -> u32 {
     crc32fast::hash(body)
@@ -129,23 +158,21 @@ pub(crate) fn finish(record: &mut [u8], salt: u32, header: Header, head: usize, 
 }
 
 /// Checks the bytes at the front of `bytes` and reads them as a record, of whatever position.
+#[inline]
 pub(crate) fn parse(bytes: &[u8], salt: u32) -> Result<Record, Invalid> {
-    let short = Invalid::Length { found: 0, room: bytes.len() };
-    let mut fields = Reader::new(bytes);
-    let stored = fields.u32().ok_or(short)?;
-    let found = fields.u32().ok_or(short)?;
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(cut(bytes)) };
+    let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
+    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+    let (stored, found) = (u32_at(0), u32_at(4));
     if found == 0 {
         return Err(Invalid::Unwritten);
     }
     let bad_length = Invalid::Length { found, room: bytes.len() };
     let length = found as usize;
-    let position = Position::new(fields.u64().ok_or(bad_length)?);
-    let ack_lag = fields.u32().ok_or(bad_length)?;
-    let batch_index = fields.u16().ok_or(bad_length)?;
-    let batch_count = fields.u16().ok_or(bad_length)?;
-    let body_stored = fields.u32().ok_or(bad_length)?;
-    let body_start = HEADER_BYTES + usize::from(fields.u16().ok_or(bad_length)?);
-    let kind = fields.u8().ok_or(bad_length)?;
+    let position = Position::new(u64_at(8));
+    let (ack_lag, batch_index, batch_count, body_stored) = (u32_at(16), u16_at(20), u16_at(22), u32_at(24));
+    let (body_start, kind) = (HEADER_BYTES + usize::from(u16_at(28)), header[30]);
     let footprint = length.next_multiple_of(ALIGNMENT);
     if footprint > bytes.len() || body_start > length {
         return Err(bad_length);
@@ -169,7 +196,19 @@ pub(crate) fn parse(bytes: &[u8], salt: u32) -> Result<Record, Invalid> {
     })
 }
 
+/// What is wrong with bytes that end before a record's header does.
+#[cold]
+fn cut(bytes: &[u8]) -> Invalid {
+    let mut fields = Reader::new(bytes);
+    fields.u32();
+    match fields.u32() {
+        Some(0) => Invalid::Unwritten,
+        found => Invalid::Length { found: found.unwrap_or_default(), room: bytes.len() },
+    }
+}
+
 /// As [`parse`], but only the record of this position will do.
+#[inline]
 pub(crate) fn parse_at(bytes: &[u8], salt: u32, expected: Position) -> Result<Record, Invalid> {
     let record = parse(bytes, salt)?;
     match record.header.position {

@@ -26,7 +26,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::record::{self, Header, Record};
+use super::record::{self, Header, Read, Record};
 use crate::{
     disk::DiskFile,
     error::{Damage, Error, Place, Result},
@@ -165,7 +165,7 @@ impl Segment {
     pub(crate) fn record(&self, offset: u64, position: Position) -> Result<StoredRecord> {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         if let Some(map) = self.map.get() {
-            return self.checked(map.slice(at.min(map.len())..), offset, position);
+            return self.checked(map, at.min(map.len()), position);
         }
         // Most records fit the first read; the length in its header tells what is missing of one that does not.
         let room = self.header.bytes.saturating_sub(offset);
@@ -180,13 +180,16 @@ impl Segment {
             let rest = &mut buffer[read..];
             self.file.read_at(rest, offset + read as u64).map_err(|error| self.io("read", error))?;
         }
-        self.checked(buffer.into(), offset, position)
+        match record::parse_at(&buffer, self.header.salt, position) {
+            Ok(record) => Ok(StoredRecord::new(record, &buffer.into(), 0)),
+            Err(invalid) => Err(invalid.at(self.place(offset, position)).into()),
+        }
     }
 
-    fn checked(&self, bytes: Bytes, offset: u64, position: Position) -> Result<StoredRecord> {
-        match record::parse_at(&bytes, self.header.salt, position) {
-            Ok(record) => Ok(StoredRecord::new(&record, &bytes)),
-            Err(invalid) => Err(invalid.at(self.place(offset, position)).into()),
+    fn checked(&self, map: &Bytes, at: usize, position: Position) -> Result<StoredRecord> {
+        match record::parse_at(&map[at..], self.header.salt, position) {
+            Ok(record) => Ok(StoredRecord::new(record, map, at)),
+            Err(invalid) => Err(invalid.at(self.place(at as u64, position)).into()),
         }
     }
 
@@ -206,28 +209,29 @@ impl Segment {
 /// A checked record and the bytes that it lies in.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredRecord {
-    pub(crate) header: Header,
+    record: Record,
     bytes: Bytes,
-    body: (usize, usize),
 }
 
 impl StoredRecord {
-    /// `bytes` is what `record` was read from.
-    pub(crate) fn new(record: &Record, bytes: &Bytes) -> StoredRecord {
-        StoredRecord { header: record.header, bytes: bytes.clone(), body: record.body }
+    /// `record` was read from `bytes`, where it begins at `at`.
+    #[inline]
+    pub(crate) fn new(record: Record, bytes: &Bytes, at: usize) -> StoredRecord {
+        StoredRecord { bytes: bytes.slice(at..at + record.body.1), record }
     }
 
-    pub(crate) fn head(&self) -> &[u8] {
-        &self.bytes[record::HEADER_BYTES..self.body.0]
+    #[inline]
+    pub(crate) fn read(&self) -> Read<'_> {
+        Read::new(self.record, &self.bytes, 0)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.record.header
     }
 
     /// The bytes that it takes up in the segment.
     pub(crate) fn footprint(&self) -> u64 {
-        self.body.1.next_multiple_of(record::ALIGNMENT) as u64
-    }
-
-    pub(crate) fn body(&self) -> Bytes {
-        self.bytes.slice(self.body.0..self.body.1)
+        self.record.footprint as u64
     }
 }
 

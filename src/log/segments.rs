@@ -28,8 +28,14 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: [u8; 16],
-    /// In order of base position.
-    slots: RwLock<Vec<Arc<Slot>>>,
+    /// In order of base position. Replaced as a whole, so that a reader can look at it without the lock.
+    slots: RwLock<Arc<Vec<Arc<Slot>>>>,
+}
+
+/// The segments as they were at a moment, for one reader.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentView {
+    slots: Arc<Vec<Arc<Slot>>>,
 }
 
 #[derive(Debug)]
@@ -43,14 +49,15 @@ struct Slot {
 
 impl Segments {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, store: [u8; 16]) -> Segments {
-        Segments { disk, dir: dir.to_owned(), store, slots: RwLock::new(Vec::new()) }
+        Segments { disk, dir: dir.to_owned(), store, slots: RwLock::default() }
     }
 
     /// Adds one that ended, and is opened when it is read.
     pub(super) fn push_ended(&self, entry: Entry, previous: Previous) {
         let (base, bytes) = (entry.base, entry.bytes);
         let expected = Some((entry, previous));
-        self.slots.write().push(Arc::new(Slot { base, bytes, expected, segment: OnceLock::new() }));
+        let slot = Arc::new(Slot { base, bytes, expected, segment: OnceLock::new() });
+        Arc::make_mut(&mut *self.slots.write()).push(slot);
     }
 
     /// Adds the one that is written to, in place of an ended one without records at the same base position.
@@ -58,27 +65,34 @@ impl Segments {
         let (base, bytes) = (segment.header.base, segment.header.bytes);
         let slot = Slot { base, bytes, expected: None, segment: OnceLock::from(segment) };
         let mut slots = self.slots.write();
+        let slots = Arc::make_mut(&mut *slots);
         slots.retain(|other| other.base != base);
         slots.push(Arc::new(slot));
     }
 
+    /// The segments as they are now.
+    pub(super) fn view(&self) -> SegmentView {
+        SegmentView { slots: self.slots.read().clone() }
+    }
+
     /// The segment that holds this position, and the base position of the one behind it.
-    pub(super) fn holding(&self, position: Position) -> Result<(Arc<Segment>, Option<Position>)> {
-        let slots = self.slots.read();
-        let behind = slots.partition_point(|slot| slot.base <= position);
-        let following = slots.get(behind).map(|slot| slot.base);
-        let slot = behind.checked_sub(1).and_then(|at| slots.get(at)).cloned();
-        drop(slots);
-        let Some(slot) = slot else {
+    pub(super) fn holding<'a>(
+        &self,
+        view: &'a SegmentView,
+        position: Position,
+    ) -> Result<(&'a Arc<Segment>, Option<Position>)> {
+        let behind = view.slots.partition_point(|slot| slot.base <= position);
+        let following = view.slots.get(behind).map(|slot| slot.base);
+        let Some(slot) = behind.checked_sub(1).and_then(|at| view.slots.get(at)) else {
             let place = Place { file: super::MANIFEST.into(), offset: 0, position };
             return Err(Damage { place, fault: "no segment holds this position".to_owned() }.into());
         };
-        Ok((self.opened(&slot)?, following))
+        Ok((self.opened(slot)?, following))
     }
 
-    fn opened(&self, slot: &Slot) -> Result<Arc<Segment>> {
+    fn opened<'a>(&self, slot: &'a Slot) -> Result<&'a Arc<Segment>> {
         if let Some(segment) = slot.segment.get() {
-            return Ok(segment.clone());
+            return Ok(segment);
         }
         let Some((entry, previous)) = &slot.expected else {
             let place = Place { file: Segment::name(slot.base), offset: 0, position: slot.base };
@@ -88,7 +102,7 @@ impl Segments {
         let (segment, bytes) = opened.map_err(|damage| Error::from(*damage))?;
         segment.complete_with(bytes);
         // Another reader may have been faster: then both have mapped the same bytes.
-        Ok(slot.segment.get_or_init(|| Arc::new(segment)).clone())
+        Ok(slot.segment.get_or_init(|| Arc::new(segment)))
     }
 
     /// The number of segments and the size of their files in bytes.

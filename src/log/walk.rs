@@ -189,11 +189,11 @@ impl Scan<'_> {
         let mut batch: Vec<(u64, StoredRecord)> = Vec::new();
         let (mut offset, mut position) = (reached.end.offset, reached.next);
         while offset < until && last.is_none_or(|last| position <= last) {
-            let rest = self.bytes.slice(offset as usize..until as usize);
-            let parsed = record::parse_at(&rest, self.segment.header.salt, position).and_then(|record| {
+            let rest = &self.bytes[offset as usize..until as usize];
+            let parsed = record::parse_at(rest, self.segment.header.salt, position).and_then(|record| {
                 let (index, count) = (record.header.batch_index, record.header.batch_count);
                 let expected = batch.len();
-                let continues = batch.first().is_none_or(|(_, first)| first.header.batch_count == count);
+                let continues = batch.first().is_none_or(|(_, first)| first.header().batch_count == count);
                 let fits = usize::from(index) == expected && index < count && continues;
                 if fits { Ok(record) } else { Err(Invalid::Batch { index, count, expected }) }
             });
@@ -202,13 +202,13 @@ impl Scan<'_> {
                 Err(invalid) => return Ok(Some(Stop { offset, position, invalid })),
             };
             let (checksum, header) = (record.checksum, record.header);
-            batch.push((offset, StoredRecord::new(&record, &rest)));
+            batch.push((offset, StoredRecord::new(record, self.bytes, offset as usize)));
             offset += record.footprint as u64;
             position = position.next();
             if batch.len() == usize::from(header.batch_count) {
                 for (at, record) in batch.drain(..) {
                     if let Err(text) = self.visitor.record(self.segment, at, &record) {
-                        self.visitor.fault(self.segment.damage(at, record.header.position, text))?;
+                        self.visitor.fault(self.segment.damage(at, record.header().position, text))?;
                     }
                 }
                 *reached = Reached { end: End { offset, checksum }, next: position };

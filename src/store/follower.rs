@@ -161,8 +161,8 @@ impl Shared {
             }
         };
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let decoded = recorded::decode(record);
-            let event = decoded.map_err(|fault| segment.damage(offset, record.header.position, fault))?.event;
+            let decoded = recorded::decode(&record.read());
+            let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?.event;
             recorded::index(&self.index, &event, offset, record.footprint());
             Ok(())
         });

@@ -313,10 +313,11 @@ struct Build<'a> {
 
 impl Visitor for Build<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        if record.header.position <= self.known {
+        if record.header().position <= self.known {
             return Ok(());
         }
-        let decoded = recorded::decode(record)?;
+        let decoded = recorded::decode(&record.read())?;
+        decoded.check_hash()?;
         match check_event(self.index, &decoded.event, decoded.previous) {
             Ok(checked) => checked?,
             Err(error) => {

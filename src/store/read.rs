@@ -11,7 +11,7 @@ use crate::{
     event::{RecordedEvent, StreamName, Timestamp},
     event_store::{ReadAll, ReadStream},
     index::{Direction, Found, Matches, Selection, Union},
-    log::LogScan,
+    log::{LogScan, SegmentView},
     version::{Position, Version},
 };
 
@@ -20,7 +20,13 @@ impl Store {
     ///
     /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
-        StreamEvents { store: self, until: self.inner.visible(), read: read.into(), matches: None }
+        StreamEvents {
+            store: self,
+            until: self.inner.visible(),
+            view: self.inner.log.view(),
+            read: read.into(),
+            matches: None,
+        }
     }
 
     /// The events of the whole log, or those that were asked for, as far as they are durable now.
@@ -31,13 +37,21 @@ impl Store {
             Ok(until) => (until.min(read.before.previous()), None),
             Err(error) => (Position::START, Some(error)),
         };
-        AllEvents { store: self, until, failed, source: None, skipped_to: Position::START, read }
+        AllEvents {
+            store: self,
+            until,
+            view: self.inner.log.view(),
+            failed,
+            source: None,
+            skipped_to: Position::START,
+            read,
+        }
     }
 
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.visible(), firsts: None, ended: false }
+        Streams { store: self, until: self.inner.visible(), view: self.inner.log.view(), firsts: None, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
@@ -46,14 +60,14 @@ impl Store {
             return Ok(None);
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
-        self.event_at(Found { position, offset }).map(Some)
+        self.event_at(&self.inner.log.view(), Found { position, offset }).map(Some)
     }
 
-    fn event_at(&self, found: Found) -> Result<RecordedEvent> {
-        let (record, segment) = self.inner.log.record(found.position, found.offset)?;
-        match recorded::decode(&record) {
+    fn event_at(&self, view: &SegmentView, found: Found) -> Result<RecordedEvent> {
+        let record = self.inner.log.record(view, found.position, found.offset)?;
+        match recorded::decode(&record.read()) {
             Ok(decoded) => Ok(decoded.event),
-            Err(fault) => Err(segment.damage(found.offset, found.position, fault).into()),
+            Err(fault) => Err(Damage { place: self.inner.log.place(found.position, found.offset)?, fault }.into()),
         }
     }
 
@@ -87,6 +101,7 @@ pub struct StreamEvents<'a> {
     read: ReadStream,
     /// The position behind which nothing is read.
     until: Result<Position>,
+    view: SegmentView,
     /// What is left, and the version that comes next if it is known.
     matches: Option<(Matches, Option<Version>)>,
 }
@@ -96,22 +111,21 @@ impl StreamEvents<'_> {
         if self.read.limit == 0 {
             return Ok(None);
         }
-        let until = self.until.clone()?;
         let ReadStream { stream, from, to, backwards, .. } = &self.read;
         let (matches, expected) = match &mut self.matches {
             Some(left) => left,
             none => {
                 let index = &self.store.inner.index;
-                let from = (*from).max(Version::FIRST);
+                let (from, until) = ((*from).max(Version::FIRST), self.until.clone()?);
                 let list = index.stream(stream.as_str());
                 let matches = index.matches(list, Some((from, *to)), until, direction(*backwards))?;
                 none.insert((matches, (!backwards).then_some(from)))
             }
         };
         let Some(found) = matches.next()? else { return Ok(None) };
-        let event = self.store.event_at(found)?;
+        let event = self.store.event_at(&self.view, found)?;
         let version = event.version();
-        if event.stream() != *stream || expected.is_some_and(|expected| expected != version) {
+        if !event.is_of(stream) || expected.is_some_and(|expected| expected != version) {
             let wanted = expected.map_or_else(|| "an event".to_owned(), |version| format!("version {version}"));
             return Err(self.store.misled(found, &event, &format!("{wanted} of `{stream}`")));
         }
@@ -138,6 +152,7 @@ pub struct AllEvents<'a> {
     store: &'a Store,
     /// The position behind which nothing is read.
     until: Position,
+    view: SegmentView,
     /// Why nothing can be read at all.
     failed: Option<Error>,
     read: ReadAll,
@@ -223,9 +238,9 @@ impl<'a> AllEvents<'a> {
         let store = self.store;
         match &mut self.source {
             Some(Source::Scan(scan)) => {
-                let Some((record, offset)) = scan.next()? else { return Ok(None) };
-                let found = Found { position: record.header.position, offset };
-                match recorded::decode(&record) {
+                let Some((read, offset)) = scan.next()? else { return Ok(None) };
+                let found = Found { position: read.record.header.position, offset };
+                match recorded::decode(&read) {
                     Ok(decoded) => Ok(Some((found, decoded.event))),
                     Err(fault) => Err(scan.segment().damage(offset, found.position, fault).into()),
                 }
@@ -238,11 +253,11 @@ impl<'a> AllEvents<'a> {
                 *position = next.previous();
                 let offset = store.inner.index.offset(next)?.unwrap_or_default();
                 let found = Found { position: next, offset };
-                Ok(Some((found, store.event_at(found)?)))
+                Ok(Some((found, store.event_at(&self.view, found)?)))
             }
             Some(Source::Selected(selection)) => {
                 let Some(found) = selection.next()? else { return Ok(None) };
-                Ok(Some((found, store.event_at(found)?)))
+                Ok(Some((found, store.event_at(&self.view, found)?)))
             }
             None => Ok(None),
         }
@@ -275,10 +290,9 @@ impl<'a> AllEvents<'a> {
 
     fn check(&self, found: Found, event: &RecordedEvent) -> Result<()> {
         let types = &self.read.types;
-        let right_type = types.is_empty() || types.contains(&event.event_type());
-        let stream = event.stream();
-        let right_category = self.read.category.as_deref().is_none_or(|category| stream.category() == category);
-        let right_stream = self.read.stream.as_ref().is_none_or(|wanted| stream == *wanted);
+        let right_type = types.is_empty() || types.iter().any(|event_type| event.is_a(event_type));
+        let right_category = self.read.category.as_deref().is_none_or(|category| event.is_of_category(category));
+        let right_stream = self.read.stream.as_ref().is_none_or(|stream| event.is_of(stream));
         if right_type && right_category && right_stream && event.position() == found.position {
             return Ok(());
         }
@@ -290,6 +304,22 @@ impl Iterator for AllEvents<'_> {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        // One after the other and nothing to look for: the short way. Errors and the end are found again on the long one.
+        if let (Some(Source::Scan(scan)), None, 1..) = (&mut self.source, self.read.since, self.read.limit)
+            && let Ok(Some((read, offset))) = scan.next()
+        {
+            return Some(match recorded::decode(&read) {
+                Ok(decoded) => {
+                    self.read.limit -= 1;
+                    Ok(decoded.event)
+                }
+                Err(fault) => {
+                    self.read.limit = 0;
+                    let position = read.record.header.position;
+                    Err(scan.segment().damage(offset, position, fault).into())
+                }
+            });
+        }
         let step = self.step();
         if step.is_err() {
             self.read.limit = 0;
@@ -303,6 +333,7 @@ impl Iterator for AllEvents<'_> {
 pub struct Streams<'a> {
     store: &'a Store,
     until: Result<Position>,
+    view: SegmentView,
     firsts: Option<Matches>,
     ended: bool,
 }
@@ -316,7 +347,7 @@ impl Streams<'_> {
             none => none.insert(index.firsts(until)?),
         };
         let Some(found) = firsts.next()? else { return Ok(None) };
-        let event = self.store.event_at(found)?;
+        let event = self.store.event_at(&self.view, found)?;
         if event.version() != Version::FIRST {
             return Err(self.store.misled(found, &event, "the first event of a stream"));
         }

@@ -21,7 +21,7 @@ use crate::{
     event_store::StreamAppend,
     index::{Index, Indexed, ListHash},
     layout::{Reader, Writer},
-    log::{Draft, StoredRecord, footprint},
+    log::{Draft, Read, footprint},
     version::{Position, Version},
 };
 
@@ -100,33 +100,45 @@ pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHa
 pub(super) struct Decoded {
     pub(super) event: RecordedEvent,
     pub(super) previous: Position,
+    stream_hash: u64,
+}
+
+impl Decoded {
+    /// Checks the hash of the stream name. The checksums have vouched for it; this is for who looks at everything.
+    pub(super) fn check_hash(&self) -> Result<(), String> {
+        let found = xxh3_64(self.event.stream().as_bytes());
+        if found == self.stream_hash {
+            return Ok(());
+        }
+        Err(format!("the stream's hash is {found:016x}, but {:016x} was written", self.stream_hash))
+    }
 }
 
 /// Reads an event from a valid record. The error says why it is none.
-pub(super) fn decode(record: &StoredRecord) -> Result<Decoded, String> {
-    if record.header.kind != EVENT {
-        return Err(format!("a record of kind {}; this version knows kind {EVENT}", record.header.kind));
+#[inline]
+pub(super) fn decode(read: &Read<'_>) -> Result<Decoded, String> {
+    let header = &read.record.header;
+    let Ok(head): Result<&[u8; HEAD_BYTES], _> = read.head().try_into() else {
+        return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", read.head().len()));
+    };
+    if header.kind != EVENT {
+        return Err(format!("a record of kind {}; this version knows kind {EVENT}", header.kind));
     }
-    let mut fields = Reader::new(record.head());
+    let mut fields = Reader::new(head);
     let decoded = (|| {
         let version = Version::new(fields.u64()?);
         let previous = Position::new(fields.u64()?);
-        let hash = fields.u64()?;
+        let stream_hash = fields.u64()?;
         let timestamp = Timestamp::from_micros(fields.i64()?);
         let id = EventId::from(Uuid::from_bytes(fields.array()?));
-        let lengths = (fields.u16()?, fields.u16()?, fields.u32()?);
-        let recorded = Recorded { position: record.header.position, version, id, timestamp };
-        Some((recorded, previous, hash, lengths))
+        let recorded = Recorded { position: header.position, version, id, timestamp };
+        let (stream, event_type, metadata) = (fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize);
+        let event = RecordedEvent::from_body(recorded, read.body(), stream, event_type, metadata);
+        Some(event.map(|event| Decoded { event, previous, stream_hash }))
     })();
-    let Some((recorded, previous, hash, (stream, event_type, metadata))) = decoded else {
-        return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", record.head().len()));
-    };
-    let (stream, event_type, metadata) = (usize::from(stream), usize::from(event_type), metadata as usize);
-    let event = RecordedEvent::from_body(recorded, record.body(), stream, event_type, metadata)
-        .map_err(|invalid| invalid.to_string())?;
-    let found = xxh3_64(event.stream().as_str().as_bytes());
-    if found != hash {
-        return Err(format!("the stream's hash is {found:016x}, but {hash:016x} was written"));
+    match decoded {
+        Some(Ok(decoded)) => Ok(decoded),
+        Some(Err(invalid)) => Err(invalid.to_string()),
+        None => Err("the event's head is cut short".to_owned()),
     }
-    Ok(Decoded { event, previous })
 }

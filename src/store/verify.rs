@@ -185,7 +185,9 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        let Decoded { event, previous } = recorded::decode(record)?;
+        let decoded = recorded::decode(&record.read())?;
+        decoded.check_hash()?;
+        let Decoded { event, previous, .. } = decoded;
         self.verified.events += 1;
         self.beside.compare(&event);
         let checked = self.check(&event, previous, offset, record.footprint());
