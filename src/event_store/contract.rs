@@ -108,14 +108,14 @@ pub trait EventStore: Send + Sync {
     fn last_position(&self) -> BoxFuture<'_, Result<Position>>;
 
     /// Keeps a snapshot, in place of one of the same stream and version. Ready when it is durable by the store's own
-    /// standard. [`save_state`] does this for a typed state.
+    /// standard. [`crate::save_state`] does this for a typed state.
     ///
     /// # Errors
     ///
     /// When the stream has not reached its version, when it is too large, or when it cannot be written.
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>>;
 
-    /// The newest usable snapshot of a stream at or below a version; [`Version::MAX`] for the newest of all. [`load_state`]
+    /// The newest usable snapshot of a stream at or below a version; [`Version::MAX`] for the newest of all. [`crate::load_state`]
     /// does this for a typed state.
     ///
     /// # Errors

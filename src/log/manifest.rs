@@ -174,6 +174,26 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_manifest_are_fixed() {
+        let hex: String = sample().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            // Header: magic, format, checksum | store | state, segments, durable | its end, its checksum, 0
+            "666163746d616e00010000002ad9c3a2\
+             30313233343536373839616263646566\
+             00000000020000000900000000000000\
+             00200000000000004e00000000000000"
+                .to_owned()
+                // A segment that has ended: base, bytes | end, last checksum, torn checksum
+                + "01000000000000000000040000000000\
+                   88130000000000004d00000005000000"
+                // The segment that is written to
+                + "06000000000000000000080000000000\
+                   00000000000000000000000000000000"
+        );
+    }
+
+    #[test]
     fn a_manifest_reads_back_as_it_was_written() {
         assert_eq!(Manifest::decode(&sample().encode()), Ok(sample()));
     }

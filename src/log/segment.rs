@@ -250,6 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_header_are_fixed() {
+        let page = sample().encode();
+        assert!(page[80..].iter().all(|byte| *byte == 0));
+        let hex: String = page[..80].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            // magic, format, checksum | store | base, bytes | salt, 0, previous base | its end, its checksum, 0
+            "666163747365670001000000ff6c041a\
+             30313233343536373839616263646566\
+             2a000000000000000000100000000000\
+             edfe0000000000000100000000000000\
+             28230000000000000700000000000000"
+        );
+    }
+
+    #[test]
     fn a_header_reads_back_as_it_was_written_and_any_flipped_byte_is_noticed() {
         let page = sample().encode();
         assert_eq!(SegmentHeader::decode(&page), Ok(sample()));
