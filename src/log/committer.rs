@@ -79,10 +79,12 @@ impl Signal {
         let mut asks = self.asks.lock();
         loop {
             let left = asks.due.map(|due| due.saturating_sub(disk.monotonic()));
-            if std::mem::take(&mut asks.lead) {
-                return Ask::Lead;
-            } else if let Some(job) = asks.jobs.pop_front() {
+            // Jobs before the commit, or each that waits would get a commit of its own: whoever comes while there is one
+            // waits behind it. They are bounded, as nobody's next one comes before the commit.
+            if let Some(job) = asks.jobs.pop_front() {
                 return Ask::Job(job);
+            } else if std::mem::take(&mut asks.lead) {
+                return Ask::Lead;
             } else if asks.stop {
                 return Ask::Stop;
             } else if asks.sync || left.is_some_and(|left| left.is_zero()) {

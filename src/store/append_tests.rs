@@ -290,3 +290,20 @@ fn the_last_handle_may_be_dropped_by_a_task_that_the_store_wakes() {
     let store = Store::open(dir.path()).unwrap();
     assert_eq!((store.last_position().get(), store.dropped_bytes()), (2, 0));
 }
+
+#[test]
+fn tasks_that_had_to_wait_for_a_segment_share_a_commit() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new());
+    disk.close_gate();
+    // The first append of a store needs a segment, and whoever comes before it is there waits behind it.
+    let mut tasks: Vec<_> = (0..20).map(|number| appending(&store, &format!("s-{number}"), "x")).collect();
+    assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
+    disk.await_arrival();
+    let before = disk.synced().len();
+    disk.open_gate();
+    tasks.into_iter().for_each(|task| drop(block_on(task).unwrap()));
+    let syncs = disk.synced().len() - before;
+    assert!(syncs < 10, "{syncs} syncs for 20 appends that waited together");
+}
