@@ -119,6 +119,10 @@ impl DiskFile for GatedFile {
         self.1.forget_cache()
     }
 
+    fn read_ahead(&self) -> io::Result<()> {
+        self.1.read_ahead()
+    }
+
     fn map(&self) -> io::Result<Bytes> {
         self.1.map()
     }

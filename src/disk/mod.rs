@@ -95,6 +95,9 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Makes the next reads come from the medium and not from memory, as far as the system can be asked to.
     fn forget_cache(&self) -> io::Result<()>;
 
+    /// Asks for the whole content to be brought into memory, while something else is done.
+    fn read_ahead(&self) -> io::Result<()>;
+
     /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the part of the
     /// file that it reads through the map is never written again, and the file never shortened.
     fn map(&self) -> io::Result<Bytes>;

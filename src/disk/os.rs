@@ -202,6 +202,12 @@ impl DiskFile for OsFile {
         Ok(())
     }
 
+    fn read_ahead(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::WillNeed)?;
+        Ok(())
+    }
+
     fn map(&self) -> io::Result<Bytes> {
         // SAFETY: the caller vouches that what it reads through the map is never written again and that the file is
         // never shortened (see `DiskFile::map`): the store only ever appends behind what it reads, never truncates a

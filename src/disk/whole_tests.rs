@@ -122,6 +122,10 @@ impl DiskFile for WatchedFile {
     fn forget_cache(&self) -> io::Result<()> {
         self.0.forget_cache()
     }
+    fn read_ahead(&self) -> io::Result<()> {
+        self.0.read_ahead()
+    }
+
     fn map(&self) -> io::Result<Bytes> {
         self.0.map()
     }

@@ -33,9 +33,13 @@ impl ListHash {
 
     /// The list of the events of a stream.
     pub(crate) fn of_stream(store: &[u8; 16], name: &str) -> ListHash {
+        ListHash::of_bytes(store, name.as_bytes())
+    }
+
+    fn of_bytes(store: &[u8; 16], name: &[u8]) -> ListHash {
         let [a, b, c, d, e, f, g, h, ..] = *store;
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let hash = xxh3_128_with_seed(name.as_bytes(), seed);
+        let hash = xxh3_128_with_seed(name, seed);
         // The smallest hash is that of the list of first events.
         ListHash { key: (hash as u64).max(1), check: (hash >> 64) as u32 }
     }
@@ -46,10 +50,24 @@ impl ListHash {
     }
 
     /// Names that begin with `$` are no stream's.
-    fn hashed(store: &[u8; 16], parts: &[&str; 2]) -> ListHash {
-        ListHash::of_stream(store, &parts.concat())
+    fn hashed(store: &[u8; 16], [prefix, name]: &[&str; 2]) -> ListHash {
+        // Put together where it costs nothing: this is done for every event.
+        let mut buffer = [0; PREFIXED_BYTES];
+        let len = prefix.len() + name.len();
+        match buffer.get_mut(..len) {
+            Some(whole) => {
+                let (front, back) = whole.split_at_mut(prefix.len());
+                front.copy_from_slice(prefix.as_bytes());
+                back.copy_from_slice(name.as_bytes());
+                ListHash::of_bytes(store, whole)
+            }
+            None => ListHash::of_stream(store, &[*prefix, *name].concat()),
+        }
     }
 }
+
+/// Most names have less, prefix included.
+const PREFIXED_BYTES: usize = 128;
 
 /// For maps whose keys are hashes already.
 #[derive(Clone, Copy, Debug, Default)]

@@ -166,6 +166,14 @@ impl Index {
         }
     }
 
+    /// Adds the next event, and gives the version that its stream was at before.
+    pub(crate) fn add_checked(&self, event: &Indexed, bytes: u64) -> Result<Version> {
+        let mut state = self.shared.state.write();
+        let (before, _) = state.newest(event.stream, Position::MAX)?;
+        state.active.add(event, bytes);
+        Ok(before)
+    }
+
     /// Everything known so far is durable: if it is enough, it is to become a run.
     pub(crate) fn freeze(&self) {
         let mut state = self.shared.state.write();

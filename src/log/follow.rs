@@ -82,7 +82,7 @@ impl Log {
         };
         let previous = at.checked_sub(1).map(|before| &manifest.segments[before]);
         let previous = previous.map(|entry| (entry.base, entry.end.unwrap_or_default())).unwrap_or_default();
-        let opened = open_segment(&*self.disk, &self.dir, &manifest.store, &entry, previous, Access::Read)?;
+        let opened = open_segment(&*self.disk, &self.dir, &manifest.store, &entry, previous, Access::Read, false)?;
         let (segment, _) = opened.map_err(|damage| Error::from(*damage))?;
         let segment = Arc::new(segment);
         if let Some(ended) = &following.segment {

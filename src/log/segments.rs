@@ -98,7 +98,7 @@ impl Segments {
             let place = Place { file: Segment::name(slot.base), offset: 0, position: slot.base };
             return Err(Damage { place, fault: "the segment is not open".to_owned() }.into());
         };
-        let opened = open_segment(&*self.disk, &self.dir, &self.store, entry, *previous, Access::Read)?;
+        let opened = open_segment(&*self.disk, &self.dir, &self.store, entry, *previous, Access::Read, false)?;
         let (segment, bytes) = opened.map_err(|damage| Error::from(*damage))?;
         segment.complete_with(bytes);
         // Another reader may have been faster: then both have mapped the same bytes.
@@ -136,7 +136,8 @@ fn sync_first(file: &dyn DiskFile, access: Access) -> io::Result<()> {
         (synced, Access::ReadWrite) => {
             synced?;
             // After a failed sync the page cache may hold what the disk does not.
-            file.forget_cache()
+            file.forget_cache()?;
+            file.read_ahead()
         }
     }
 }
@@ -167,7 +168,7 @@ pub(super) fn last_entry(
     Ok(if SegmentHeader::decode(page).is_ok_and(meant) { begun } else { entry })
 }
 
-/// Opens a segment, and checks that it is the one that the manifest means.
+/// Opens a segment, and checks that it is the one that the manifest means. `dirty`: its writer may have been killed.
 pub(super) fn open_segment(
     disk: &dyn Disk,
     dir: &Path,
@@ -175,6 +176,7 @@ pub(super) fn open_segment(
     entry: &Entry,
     previous: Previous,
     access: Access,
+    dirty: bool,
 ) -> Result<Result<(Segment, Bytes), Box<Damage>>> {
     if let Err(damage) = glance(disk, dir, entry)? {
         return Ok(Err(damage));
@@ -184,7 +186,7 @@ pub(super) fn open_segment(
     // Only the segment that may be appended to is opened for writing: ended ones may well be read-only.
     let access = if entry.end.is_none() { access } else { Access::Read };
     let file = disk.open(&dir.join(&name), access).map_err(io)?;
-    if entry.end.is_none() {
+    if dirty {
         sync_first(&*file, access).map_err(io)?;
     }
     let bytes = file.map().map_err(io)?;

@@ -101,7 +101,8 @@ pub(crate) fn walk(
             walked.tail = Some((end, Tail::Clean));
             continue;
         }
-        let (segment, bytes) = match open_segment(disk, dir, &manifest.store, entry, previous, access)? {
+        let dirty = entry.end.is_none() && !manifest.clean;
+        let (segment, bytes) = match open_segment(disk, dir, &manifest.store, entry, previous, access, dirty)? {
             Ok(opened) => opened,
             Err(damage) => {
                 visitor.fault(*damage)?;

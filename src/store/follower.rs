@@ -162,8 +162,8 @@ impl Shared {
         };
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
             let decoded = recorded::decode(&record.read());
-            let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?.event;
-            recorded::index(&self.index, &event, offset, record.footprint());
+            let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
+            self.index.add([(recorded::indexed(&self.index, &event, offset), record.footprint())].into_iter());
             Ok(())
         });
         if read? {

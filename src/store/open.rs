@@ -316,18 +316,12 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let decoded = recorded::decode(&record.read())?;
-        decoded.check_hash()?;
-        match check_event(self.index, &decoded.event, decoded.previous) {
-            Ok(checked) => checked?,
-            Err(error) => {
-                let text = error.to_string();
-                self.fault = Some(error);
-                return Err(text);
-            }
-        }
-        recorded::index(self.index, &decoded.event, offset, record.footprint());
-        Ok(())
+        let event = recorded::decode(&record.read())?;
+        add_checked(self.index, &event, offset, record.footprint()).unwrap_or_else(|error| {
+            let text = error.to_string();
+            self.fault = Some(error);
+            Err(text)
+        })
     }
 
     fn fault(&mut self, damage: Damage) -> Result<()> {
@@ -345,18 +339,14 @@ impl Visitor for Build<'_> {
     }
 }
 
-/// Checks an event against those before it: versions have no gap. The outer error is the index's own.
-pub(super) fn check_event(index: &Index, event: &RecordedEvent, previous: Position) -> Result<Result<(), String>> {
-    let stream = index.stream(event.stream().as_str());
-    let (version, newest) = index.newest(stream, Position::MAX)?;
-    if event.version() == version.next() && previous == newest {
+/// Adds an event to the index, and checks it against those before it: versions have no gap. The outer error is the index's
+/// own.
+pub(super) fn add_checked(index: &Index, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
+    let before = index.add_checked(&recorded::indexed(index, event, offset), bytes)?;
+    if before.next() == event.version() {
         return Ok(Ok(()));
     }
-    Ok(Err(format!(
-        "version {} of stream `{}` with its predecessor at {previous} follows version {version} at {newest}",
-        event.version(),
-        event.stream(),
-    )))
+    Ok(Err(format!("version {} of stream `{}` follows version {before}", event.version(), event.stream())))
 }
 
 impl Store {

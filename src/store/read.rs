@@ -66,7 +66,7 @@ impl Store {
     fn event_at(&self, view: &SegmentView, found: Found) -> Result<RecordedEvent> {
         let record = self.inner.log.record(view, found.position, found.offset)?;
         match recorded::decode(&record.read()) {
-            Ok(decoded) => Ok(decoded.event),
+            Ok(event) => Ok(event),
             Err(fault) => Err(Damage { place: self.inner.log.place(found.position, found.offset)?, fault }.into()),
         }
     }
@@ -241,7 +241,7 @@ impl<'a> AllEvents<'a> {
                 let Some((read, offset)) = scan.next()? else { return Ok(None) };
                 let found = Found { position: read.record.header.position, offset };
                 match recorded::decode(&read) {
-                    Ok(decoded) => Ok(Some((found, decoded.event))),
+                    Ok(event) => Ok(Some((found, event))),
                     Err(fault) => Err(scan.segment().damage(offset, found.position, fault).into()),
                 }
             }
@@ -309,9 +309,9 @@ impl Iterator for AllEvents<'_> {
             && let Ok(Some((read, offset))) = scan.next()
         {
             return Some(match recorded::decode(&read) {
-                Ok(decoded) => {
+                Ok(event) => {
                     self.read.limit -= 1;
-                    Ok(decoded.event)
+                    Ok(event)
                 }
                 Err(fault) => {
                     self.read.limit = 0;

@@ -1,20 +1,16 @@
 //! An event as a record of the log: the layout of its head and body.
 //!
 //! ```text
-//!  head: 0         8          16            24          32          48           50         52            56
-//!        +---------+----------+-------------+-----------+-----------+------------+----------+-------------+
-//!        | version | previous | stream hash | timestamp | event id  | name bytes | type b.  | metadata b. |
-//!        +---------+----------+-------------+-----------+-----------+------------+----------+-------------+
+//!  head: 0         8           16          32           34         36            40
+//!        +---------+-----------+-----------+------------+----------+-------------+
+//!        | version | timestamp | event id  | name bytes | type b.  | metadata b. |
+//!        +---------+-----------+-----------+------------+----------+-------------+
 //!  body: | stream name | event type | metadata | payload |
 //! ```
 //!
-//! - `previous` is the position of the stream's event before this one; 0 for the first. A hint for whoever walks a
-//!   stream without an index.
-//! - `stream hash` is the XXH3-64 of the stream name.
 //! - `timestamp` is in microseconds since 1970-01-01T00:00:00Z.
 
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
@@ -22,14 +18,14 @@ use crate::{
     index::{Index, Indexed, ListHash},
     layout::{Reader, Writer},
     log::{Draft, Read, footprint},
-    version::{Position, Version},
+    version::Version,
 };
 
 /// The kind of the records that hold an event.
 const EVENT: u8 = 1;
-const HEAD_BYTES: usize = 56;
+const HEAD_BYTES: usize = 40;
 
-/// Lays out the records of an append; versions and previous positions are still missing.
+/// Lays out the records of an append; versions are still missing.
 pub(super) fn draft(appends: &[StreamAppend], now: Timestamp) -> Draft {
     let all = || appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
     let bytes = all().map(|(stream, event)| footprint(HEAD_BYTES, event.size_in(stream))).sum();
@@ -42,14 +38,11 @@ pub(super) fn draft(appends: &[StreamAppend], now: Timestamp) -> Draft {
 
 fn add_to_draft(draft: &mut Draft, stream: &StreamName, events: &[NewEvent], now: Timestamp) {
     let name = stream.as_bytes();
-    let hash = xxh3_64(name);
     for event in events {
         let event_type = event.event_type.as_bytes();
         let mut head = [0; HEAD_BYTES];
         Writer::new(&mut head)
             .u64(0)
-            .u64(0)
-            .u64(hash)
             .i64(event.timestamp.unwrap_or(now).as_micros())
             .bytes(event.id.as_uuid().as_bytes())
             .u16(name.len() as u16)
@@ -59,27 +52,18 @@ fn add_to_draft(draft: &mut Draft, stream: &StreamName, events: &[NewEvent], now
     }
 }
 
-/// Fills in what only the lock can tell, for `count` records of one stream, the first of which is the draft's record
-/// number `from`: the stream is at `version`, its newest event at `previous`, and the first record will have position `first`.
-pub(super) fn place(
-    draft: &mut Draft,
-    from: usize,
-    count: usize,
-    version: Version,
-    previous: Position,
-    first: Position,
-) {
+/// Fills in what only the lock can tell, for `count` records of one stream that is at `version`, the first of which is the
+/// draft's record number `from`.
+pub(super) fn place(draft: &mut Draft, from: usize, count: usize, version: Version) {
     for index in 0..count {
-        let version = version.plus(index as u64 + 1);
-        let previous = if index == 0 { previous } else { first.plus(index as u64 - 1) };
-        Writer::new(draft.head_mut(from + index)).u64(version.get()).u64(previous.get());
+        Writer::new(draft.head_mut(from + index)).u64(version.plus(index as u64 + 1).get());
     }
 }
 
-/// Adds an event that was read to the index.
-pub(super) fn index(index: &Index, event: &RecordedEvent, offset: u64, bytes: u64) {
+/// What the index keeps of an event that was read at `offset` of its segment.
+pub(super) fn indexed(index: &Index, event: &RecordedEvent, offset: u64) -> Indexed {
     let stream = event.stream();
-    let indexed = Indexed {
+    Indexed {
         position: event.position(),
         offset,
         version: event.version(),
@@ -87,8 +71,7 @@ pub(super) fn index(index: &Index, event: &RecordedEvent, offset: u64, bytes: u6
         stream: index.stream(stream.as_str()),
         event_type: index.event_type(event.event_type().as_str()),
         category: category_list(index, &stream),
-    };
-    index.add([(indexed, bytes)].into_iter());
+    }
 }
 
 /// The list of a stream's category; a stream whose name has no `-` needs none beside its own.
@@ -96,27 +79,9 @@ pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHa
     (stream.category() != stream.as_str()).then(|| index.category(stream.category()))
 }
 
-/// An event read from a record, with the hint that it carries.
-pub(super) struct Decoded {
-    pub(super) event: RecordedEvent,
-    pub(super) previous: Position,
-    stream_hash: u64,
-}
-
-impl Decoded {
-    /// Checks the hash of the stream name. The checksums have vouched for it; this is for who looks at everything.
-    pub(super) fn check_hash(&self) -> Result<(), String> {
-        let found = xxh3_64(self.event.stream().as_bytes());
-        if found == self.stream_hash {
-            return Ok(());
-        }
-        Err(format!("the stream's hash is {found:016x}, but {:016x} was written", self.stream_hash))
-    }
-}
-
 /// Reads an event from a valid record. The error says why it is none.
 #[inline]
-pub(super) fn decode(read: &Read<'_>) -> Result<Decoded, String> {
+pub(super) fn decode(read: &Read<'_>) -> Result<RecordedEvent, String> {
     let header = &read.record.header;
     let Ok(head): Result<&[u8; HEAD_BYTES], _> = read.head().try_into() else {
         return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", read.head().len()));
@@ -127,17 +92,14 @@ pub(super) fn decode(read: &Read<'_>) -> Result<Decoded, String> {
     let mut fields = Reader::new(head);
     let decoded = (|| {
         let version = Version::new(fields.u64()?);
-        let previous = Position::new(fields.u64()?);
-        let stream_hash = fields.u64()?;
         let timestamp = Timestamp::from_micros(fields.i64()?);
         let id = EventId::from(Uuid::from_bytes(fields.array()?));
         let recorded = Recorded { position: header.position, version, id, timestamp };
         let (stream, event_type, metadata) = (fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize);
-        let event = RecordedEvent::from_body(recorded, read.body(), stream, event_type, metadata);
-        Some(event.map(|event| Decoded { event, previous, stream_hash }))
+        Some(RecordedEvent::from_body(recorded, read.body(), stream, event_type, metadata))
     })();
     match decoded {
-        Some(Ok(decoded)) => Ok(decoded),
+        Some(Ok(event)) => Ok(event),
         Some(Err(invalid)) => Err(invalid.to_string()),
         None => Err("the event's head is cut short".to_owned()),
     }

@@ -147,7 +147,7 @@ impl Request {
             if !append.expected.accepts(version) || is_suspect(append, stream, version, recents) {
                 return Ok(Sequenced::Stopped(position));
             }
-            newest.push((version, position));
+            newest.push(version);
         }
         let placed = self.place(&newest, sequencing, index);
         let mut recents = recents.lock();
@@ -157,18 +157,13 @@ impl Request {
         Ok(Sequenced::Placed(placed))
     }
 
-    fn place(
-        &mut self,
-        newest: &[(Version, Position)],
-        sequencing: &mut Sequencing<'_>,
-        index: &Index,
-    ) -> Vec<Appended> {
+    fn place(&mut self, newest: &[Version], sequencing: &mut Sequencing<'_>, index: &Index) -> Vec<Appended> {
         let Request { appends, streams, draft, events, topics } = self;
         let mut first = sequencing.next();
         let mut versions = Vec::with_capacity(draft.len());
         let mut placed = Vec::with_capacity(appends.len());
-        for ((append, stream), (version, position)) in appends.iter().zip(streams).zip(newest) {
-            recorded::place(draft, versions.len(), append.events.len(), *version, *position, first);
+        for ((append, stream), version) in appends.iter().zip(streams).zip(newest) {
+            recorded::place(draft, versions.len(), append.events.len(), *version);
             let count = append.events.len() as u64;
             versions.extend((1..=count).map(|behind| (version.plus(behind), stream.list, stream.category)));
             let last = first.plus(count - 1);

@@ -7,8 +7,8 @@ use super::{
     Store,
     beside::Beside,
     directory::{self, POSITION, check_position, load_manifest, lock_shared, missing},
-    open::check_event,
-    recorded::{self, Decoded},
+    open::add_checked,
+    recorded,
 };
 use crate::{
     disk::{Access, Disk, OsDisk},
@@ -168,16 +168,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Compares an event with what the index has of it, or with those before it where no run covers it.
-    fn check(&self, event: &RecordedEvent, previous: Position, offset: u64, bytes: u64) -> Result<Result<(), String>> {
+    fn check(&self, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
         let (stream, version) = (event.stream(), event.version());
         let checked = match self.index.run_holds(self.index.stream(stream.as_str()), version, event.position())? {
             Some(true) => Ok(()),
             Some(false) => Err(format!("the index does not know version {version} of `{stream}` here")),
-            None => {
-                let checked = check_event(&self.index, event, previous);
-                recorded::index(&self.index, event, offset, bytes);
-                checked?
-            }
+            None => add_checked(&self.index, event, offset, bytes)?,
         };
         Ok(checked)
     }
@@ -185,12 +181,10 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        let decoded = recorded::decode(&record.read())?;
-        decoded.check_hash()?;
-        let Decoded { event, previous, .. } = decoded;
+        let event = recorded::decode(&record.read())?;
         self.verified.events += 1;
         self.beside.compare(&event);
-        let checked = self.check(&event, previous, offset, record.footprint());
+        let checked = self.check(&event, offset, record.footprint());
         match checked {
             // A hole that was named already makes every later version of its streams look wrong.
             Ok(Err(_)) if self.verified.faults.len() > self.index_faults => Ok(()),
