@@ -106,6 +106,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A directory in which this process may not write. To read a store there, open it only to be read.
+    #[error("cannot write in {path}: {source}", path = path.display())]
+    NotWritable {
+        /// The path given.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+
     /// The files of the store are damaged. Nothing was changed.
     #[error("{0}")]
     Damaged(Box<Damage>),
@@ -155,10 +164,21 @@ impl Error {
             | Error::SnapshotAhead { .. }
             | Error::CursorAhead { .. }
             | Error::NotAStore { .. }
+            | Error::NotWritable { .. }
             | Error::ReadOnly { .. } => Action::FixInput,
             Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,
+        }
+    }
+
+    /// An error of the system in making or locking what a store needs at `path`.
+    pub(crate) fn not_writable(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Error::NotWritable { path: path.into(), source: Arc::new(source) }
+            }
+            _ => Error::io(operation, path, source),
         }
     }
 

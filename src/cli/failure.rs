@@ -83,7 +83,7 @@ impl From<Error> for Failure {
         let message = error.to_string();
         match error {
             Error::WrongExpectedVersion { .. } => Failure::WrongVersion(message),
-            Error::Invalid(_) | Error::NotAStore { .. } => Failure::BadInput(message),
+            Error::Invalid(_) | Error::NotAStore { .. } | Error::NotWritable { .. } => Failure::BadInput(message),
             Error::InUse { .. } => Failure::InUse(message),
             Error::Damaged(_) => Failure::Damaged(message),
             _ => Failure::Failed(message),

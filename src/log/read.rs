@@ -71,6 +71,8 @@ impl LogScan<'_> {
             let (segment, following) = self.log.segments.holding(&view, self.next)?;
             (self.segment, self.following, self.offset) = (segment.clone(), following, HEADER_PAGE);
             (self.piece, self.at) = (Bytes::new(), 0);
+            // Whoever comes here from the segment before goes on to the end. What cannot be asked for is read when it is met.
+            let _ = self.segment.file.read_ahead();
         }
         let mut wanted = PIECE;
         loop {

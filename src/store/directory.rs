@@ -91,7 +91,7 @@ pub(super) fn missing(dir: &Path) -> Error {
 /// Takes the lock of whoever writes.
 pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
     let path: PathBuf = dir.join(LOCK);
-    match disk.lock(&path).map_err(|error| Error::io("lock", &path, error))? {
+    match disk.lock(&path).map_err(|error| Error::not_writable("lock", &path, error))? {
         Ok(lock) => Ok(lock),
         Err(holder) => Err(Error::InUse { path: dir.to_owned(), holder }),
     }

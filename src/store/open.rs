@@ -38,7 +38,7 @@ impl Options {
         directory::check(&*disk, dir, self.create)?;
         if self.create {
             let log = dir.join(LOG);
-            disk.create_dir(&log).map_err(|error| Error::io("create", &log, error))?;
+            disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
         }
         let lock = lock(&*disk, dir)?;
         let manifest = match load_manifest(&*disk, dir)? {
