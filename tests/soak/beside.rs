@@ -17,7 +17,7 @@ use crate::{
     batch::{Mark, Rng},
     ledger::{Counts, Done, Ledger},
     readers::Reader,
-    subscribers::{NEVER, loaded},
+    subscribers::{loaded, next},
 };
 
 const STORE: &str = "SOAK_OTHER_PROCESS";
@@ -91,7 +91,7 @@ fn follow(store: &Store, position: &mut Position, ledger: &Ledger, counts: &Coun
             Some(event) => event,
             None => {
                 output.flush().unwrap();
-                subscription.next_within(NEVER).unwrap().expect("the other process was not woken")
+                next(&mut subscription).unwrap()
             }
         };
         assert_eq!(event.position(), position.next());

@@ -1,8 +1,20 @@
 //! Subscribers and snapshots.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
 
-use factlog::{CodecId, CursorName, Error, Position, ReadAll, ReadStream, Snapshot, Start, Store, Subscribe, Version};
+use factlog::{
+    CodecId, CursorName, Error, Position, ReadAll, ReadStream, RecordedEvent, Result, Snapshot, Start, Store,
+    Subscribe, Subscription, Version,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -13,7 +25,36 @@ use crate::{
 };
 
 /// An event comes at the end of each round. Whoever has not heard of it by then was never woken.
-pub const NEVER: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(60);
+
+struct Awake {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Awake {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// The next event. Only looks again when it was woken, so that a wake-up that is lost is not made good by chance.
+pub fn next(subscription: &mut Subscription) -> Result<RecordedEvent> {
+    let awake = Arc::new(Awake { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = Waker::from(awake.clone());
+    let mut next = pin!(subscription.next_async());
+    loop {
+        if let Poll::Ready(event) = next.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return event;
+        }
+        let asleep = Instant::now();
+        while !awake.woken.swap(false, Ordering::AcqRel) {
+            let left = NEVER.checked_sub(asleep.elapsed()).expect("a subscription was not woken");
+            thread::park_timeout(left);
+        }
+    }
+}
 
 /// One who follows, over all openings of the store.
 pub struct Subscriber {
@@ -63,7 +104,7 @@ impl Subscriber {
         assert_eq!(subscription.position(), begin);
         let (mut page, mut rung) = (Page::new(), false);
         while !rung && !self.rng.one_in(2000) {
-            let event = subscription.next_within(NEVER).unwrap().expect("a subscription was not woken");
+            let event = next(&mut subscription).unwrap();
             assert!(store.last_position() >= event.position(), "given out before it was visible");
             assert!(subscription.position() >= event.position());
             let mark = world.ledger.observe(&event);
