@@ -1,4 +1,43 @@
-//! An append-only event store to embed.
+//! **factlog**: an append-only event store that a program embeds, and the parts of event sourcing and CQRS on top of it.
+//!
+//! Events go into streams. An append states what it expects of its stream, is on the disk before it is acknowledged, and is
+//! there whole or not at all. All events of a store have one order, too.
+//!
+//! ```
+//! use factlog::{EventType, ExpectedVersion, NewEvent, Position, ReadAll, Store, StreamName, Subscribe};
+//!
+//! # let dir = tempfile::TempDir::new()?;
+//! let store = Store::open(dir.path())?;
+//! let order = StreamName::new("order-17")?;
+//!
+//! let placed = NewEvent::new(EventType::new("Placed")?, r#"{"total":59.98}"#);
+//! let appended = store.append(&order, ExpectedVersion::NoStream, vec![placed])?;
+//! let paid = NewEvent::new(EventType::new("Paid")?, "{}");
+//! store.append(&order, appended.version.into(), vec![paid])?;
+//!
+//! for event in store.read_stream(&order) {
+//!     let event = event?;
+//!     println!("{} {}", event.version(), event.event_type());
+//! }
+//! let orders = ReadAll::after(Position::START).category("order");
+//! assert_eq!(store.read_all(orders).count(), 2);
+//! assert_eq!(store.subscribe(Subscribe::new())?.next()?.position(), Position::FIRST);
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it promises, at the default durability:
+//!
+//! - an acknowledged append is on the disk; what is visible is on the disk;
+//! - positions and the versions of a stream have no gaps, and are never given twice;
+//! - of appends that expect the same version of a stream one is accepted, and an append that is repeated is stored once;
+//! - a subscription gives out each event once, in order, and goes on behind what was acknowledged last;
+//! - damage never reads as a healthy or a shorter log: it is an error that names the place.
+//!
+//! What it is not: a server, a message queue, a database for anything but events. Events are never changed or deleted.
+//!
+//! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
+
 pub mod codec;
 mod disk;
 pub mod error;
