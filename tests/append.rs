@@ -99,6 +99,19 @@ fn an_id_that_is_taken_by_another_event_or_a_partial_repetition_is_refused() {
 }
 
 #[test]
+fn the_same_id_twice_in_one_append_is_refused() {
+    on_each(|store| {
+        let one = event("1");
+        let other = NewEvent { payload: "else".into(), ..one.clone() };
+        for twice in [[one.clone(), one.clone()], [one.clone(), other]] {
+            let refused = append(store, "s", ExpectedVersion::Any, &twice).unwrap_err();
+            assert!(matches!(refused, Error::Invalid(InvalidInput::IdTwice { id, .. }) if id == one.id), "{refused}");
+        }
+        append(store, "s", ExpectedVersion::Any, &[event("2"), one]).unwrap();
+    });
+}
+
+#[test]
 fn without_a_version_the_newest_thousand_ids_count_and_with_one_those_behind_it_for_ever() {
     on_each(|store| {
         let many: Vec<NewEvent> = (0..limits::RECENT_EVENTS + 1).map(|number| event(&number.to_string())).collect();

@@ -1,6 +1,6 @@
 //! Reading a store that another process has open, as a process of its own would: through a store that was opened to be read.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{fs, sync::mpsc, thread, time::Duration};
 
@@ -124,4 +124,30 @@ fn a_killed_writer_leaves_a_store_that_can_be_read() {
         }
     }
     assert_eq!(positions(&reader(&copy)), (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_that_cannot_tell_how_far_a_writer_is_says_so_and_does_not_see_less() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(&dir);
+    (0..20).for_each(|_| assert!(append(&store, "a-1") > Position::START));
+    let path = dir.path().join("POSITION");
+    let whole = fs::read(&path).unwrap();
+    for damaged in [None, Some(whole[..100].to_vec()), Some([b"x", &whole[1..]].concat())] {
+        // In place of the file: the writer has the old one mapped.
+        fs::remove_file(&path).unwrap();
+        if let Some(bytes) = damaged {
+            fs::write(&path, bytes).unwrap();
+        } else {
+            assert!(!verify(dir.path(), &mut |_| {}).unwrap().faults.is_empty());
+        }
+        match Options::new().read_only(true).open(dir.path()) {
+            Err(Error::Damaged(damage)) => assert!(damage.place.file.ends_with("POSITION"), "{damage}"),
+            other => panic!("{other:?}"),
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    drop(store);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(positions(&reader(&dir)).len(), 20, "without a writer nothing is missing");
 }

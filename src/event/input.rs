@@ -49,7 +49,9 @@ pub enum InvalidInput {
     #[error("an append needs at least one event")]
     NoEvents,
     /// A time that is no RFC 3339 time or out of range.
-    #[error("`{text}` is no RFC 3339 time between -009999-01-02T01:59:59Z and 9999-12-30T22:00:00.999999Z")]
+    #[error(
+        "`{text}` is no RFC 3339 time such as 2018-08-15T10:10:18Z, between -009999-01-02T01:59:59Z and 9999-12-30T22:00:00.999999Z"
+    )]
     Time {
         /// The text as given.
         text: String,
@@ -86,6 +88,14 @@ pub enum InvalidInput {
     StreamTwice {
         /// The stream.
         stream: String,
+    },
+    /// An append to a stream that has the same event id twice.
+    #[error("two events of the append to stream `{stream}` have the id {id}")]
+    IdTwice {
+        /// The stream.
+        stream: String,
+        /// The id.
+        id: super::EventId,
     },
     /// An acknowledgement to a subscription that was begun without a cursor.
     #[error("the subscription has no cursor to keep an acknowledgement")]

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use super::{EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe};
 use crate::{
     error::Result,
-    event::{InvalidInput, NewEvent, RecordedEvent, StreamName},
+    event::{EventId, InvalidInput, NewEvent, RecordedEvent, StreamName},
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -40,9 +40,24 @@ impl StreamAppend {
         StreamAppend { stream, expected: expected.into(), events }
     }
 
+    /// Checks that no two events have the same id.
+    fn check_ids(&self) -> Result<(), InvalidInput> {
+        // Ids that were made one after the other are in order, and so seen to differ.
+        if self.events.windows(2).all(|pair| pair[0].id < pair[1].id) {
+            return Ok(());
+        }
+        let mut ids: Vec<EventId> = self.events.iter().map(|event| event.id).collect();
+        ids.sort_unstable();
+        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(InvalidInput::IdTwice { stream: self.stream.to_string(), id: pair[0] }),
+            None => Ok(()),
+        }
+    }
+
     /// Checks the rules for an append to several streams.
     pub(crate) fn check(appends: &[StreamAppend]) -> Result<()> {
         NewEvent::check_append(appends.iter().map(|append| (&append.stream, &append.events[..])))?;
+        appends.iter().try_for_each(StreamAppend::check_ids)?;
         let mut streams: Vec<&StreamName> = appends.iter().map(|append| &append.stream).collect();
         streams.sort_unstable();
         match streams.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -70,7 +70,7 @@ impl Signal {
         let Some(every) = self.every.get() else { return };
         let mut asks = self.asks.lock();
         if asks.due.is_none() {
-            asks.due = Some(now + *every);
+            asks.due = Some(now.saturating_add(*every));
             self.asked.notify_one();
         }
     }

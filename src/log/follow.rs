@@ -27,6 +27,19 @@ pub(crate) struct Following {
 /// What to do with each record: the segment, the offset in it, the record.
 pub(crate) type Each<'a> = dyn FnMut(&Segment, u64, &StoredRecord) -> Result<()> + 'a;
 
+/// What was published is not in the log: one of the two is wrong.
+fn not_there(error: Error, published: Position) -> Error {
+    match error {
+        Error::Damaged(mut damage) => {
+            damage
+                .fault
+                .push_str(&format!("; position {published} was published in `POSITION`, which may be what is wrong"));
+            Error::Damaged(damage)
+        }
+        other => other,
+    }
+}
+
 impl Log {
     /// Begins to follow where the log ended when it was opened.
     pub(crate) fn follow(&self) -> Following {
@@ -60,7 +73,7 @@ impl Log {
                 }
                 // Nothing valid lies here: the segment has ended, or something is wrong.
                 other => {
-                    let error = other.and_then(|(_, record)| record.err());
+                    let error = other.and_then(|(_, record)| record.err()).map(|error| not_there(error, last));
                     self.next_segment(following, &manifest()?, error)?;
                     ended = true;
                 }

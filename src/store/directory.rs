@@ -7,9 +7,10 @@ use std::{
 
 use crate::{
     disk::{Access, Content, Disk, DiskLock, Entry, SharedWord, read_file, replace_file},
-    error::{Error, Result},
+    error::{Damage, Error, Place, Result},
     layout::{Writer, seal, unseal},
     log::{MANIFEST, MANIFEST_NEW, Manifest, Segment, is_log_file, manifest_damage},
+    version::Position,
 };
 
 const LOCK: &str = "LOCK";
@@ -133,10 +134,22 @@ pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) ->
     Published::open(disk, dir, Access::ReadWrite)
 }
 
-/// Where writers publish, if one ever has.
-pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Published> {
-    check_position(disk, dir, store).ok()??;
-    Published::open(disk, dir, Access::Read)
+/// Where writers publish. An error says why that cannot be read.
+pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Published, String> {
+    match check_position(disk, dir, store)? {
+        Some(_) => Published::open(disk, dir, Access::Read).ok_or_else(|| "the file cannot be mapped".to_owned()),
+        None => Err("the file is missing".to_owned()),
+    }
+}
+
+/// What a reader beside a writer says when it cannot read what the writer publishes.
+pub(super) fn unreadable_position(fault: &str) -> Damage {
+    let place = Place { file: POSITION.into(), offset: 0, position: Position::START };
+    let fault = format!(
+        "another process writes the store, and how far it may be read cannot be told: {fault}; \
+         the file is made anew when the store is next opened for writing"
+    );
+    Damage { place, fault }
 }
 
 /// Checks the file of the published position, and gives the position; `None` when there is no file. An error says what is

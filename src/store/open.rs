@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use super::{
     cursor::Cursors,
-    directory::{self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position},
+    directory::{
+        self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position, unreadable_position,
+    },
     durability::Durability,
     follower::Follower,
     options::{OpenProgress, Options, Report},
@@ -72,6 +74,11 @@ impl Options {
         let alone = lock_shared(&*disk, dir)?;
         let manifest = || load_manifest(&*disk, dir)?.ok_or_else(|| missing(dir));
         let published = published_position(&*disk, dir, &manifest()?.store);
+        if let (None, Err(fault)) = (&alone, &published) {
+            // Without it, nobody knows how far the log may be read while it is written.
+            return Err(unreadable_position(fault).into());
+        }
+        let published = published.ok();
         // The position before the manifest: so no segment is missing that holds anything up to it.
         let position = Position::new(published.as_ref().map_or(0, |published| published.position.load()));
         // Of a writer that is gone, recovery knows more than it has published.

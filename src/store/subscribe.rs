@@ -111,6 +111,7 @@ impl Subscription {
     }
 
     /// Notes under the name of the cursor that everything up to this position is done with. It is on the disk when this returns.
+    /// It may lie before what was acknowledged last: then the events behind it come again after a restart.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     Store,
     beside::Beside,
-    directory::{self, POSITION, check_position, load_manifest, lock_shared, missing},
+    directory::{self, POSITION, check_position, load_manifest, lock_shared, missing, unreadable_position},
     open::add_checked,
     recorded,
 };
@@ -96,6 +96,15 @@ fn verify_files(
         }
         Err(error) => return Err(error),
     };
+    let unreadable = match &position {
+        Ok(None) => Some("the file is missing"),
+        Ok(Some(_)) => None,
+        Err(fault) => Some(fault.as_str()),
+    };
+    if let (Writer::Another, Some(fault)) = (writer, unreadable) {
+        verified.faults.push(unreadable_position(fault));
+        return Ok(verified);
+    }
     let published = Position::new(position.as_ref().ok().copied().flatten().unwrap_or_default());
     let until = match writer {
         Writer::Nobody => None,
