@@ -155,7 +155,8 @@ fn the_largest_append_is_stored_and_read_back() {
     let largest = limits::EVENT_BYTES - "s".len() - "Happened".len();
     let store = Store::open(dir.path()).unwrap();
     store.append(&name("s"), ExpectedVersion::Any, vec![event(vec![7; largest]), event(vec![8; largest])]).unwrap();
-    store.append(&name("s"), ExpectedVersion::Any, vec![event("x"); limits::APPEND_EVENTS]).unwrap();
+    let most = (0..limits::APPEND_EVENTS).map(|_| event("x")).collect();
+    store.append(&name("s"), ExpectedVersion::Any, most).unwrap();
     store.close().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let events = all(&store);
