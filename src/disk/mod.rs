@@ -98,8 +98,8 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Asks for the whole content to be brought into memory, while something else is done.
     fn read_ahead(&self) -> io::Result<()>;
 
-    /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the part of the
-    /// file that it reads through the map is never written again, and the file never shortened.
+    /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the bytes that
+    /// it reads through the map never change, also where a page is written again, and that the file is never shortened.
     fn map(&self) -> io::Result<Bytes>;
 }
 

@@ -209,11 +209,10 @@ impl DiskFile for OsFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
-        // SAFETY: the caller vouches that what it reads through the map is never written again and that the file is
-        // never shortened (see `DiskFile::map`): the store only ever appends behind what it reads, never truncates a
-        // segment, and its lock keeps other stores out. A foreign program that breaks into the files could still end
-        // the process with SIGBUS; docs/design.md says so.
         #[allow(unsafe_code)]
+        // SAFETY: the caller vouches that the bytes it reads through the map never change and that the file is never
+        // shortened (see `DiskFile::map`). The store appends behind what it reads, writes a page again only with the
+        // same bytes where those lie, and truncates no segment. What a foreign program may do is in docs/design.md.
         let map = unsafe { Mmap::map(&self.0)? };
         Ok(Bytes::from_owner(map))
     }
