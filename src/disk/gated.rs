@@ -129,8 +129,8 @@ impl DiskFile for GatedFile {
 }
 
 impl Disk for GatedDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.create_dir(dir)
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        OsDisk.make_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -189,7 +189,7 @@ impl Disk for GatedDisk {
         OsDisk.random()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>> {
-        OsDisk.spawn(name, body)
+    fn spawn(&self, name: &str, step: super::Step) -> io::Result<Arc<dyn DiskThread>> {
+        OsDisk.spawn(name, step)
     }
 }

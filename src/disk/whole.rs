@@ -11,9 +11,12 @@
 //!
 //! A file whose name ends in [`NEW`] is what a crash left of a replacement that did not happen; it means nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use super::{Access, Disk};
+use super::{Access, Disk, Entry};
 use crate::error::{Error, Result};
 
 /// What is put behind a file's name while its new content is being written.
@@ -48,6 +51,20 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Creates a directory and those above it that are missing, each name durable when this returns.
+pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.entry(dir)? == Some(Entry::Directory) {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_dir(disk, parent)?;
+    disk.make_dir(dir)?;
+    disk.sync_dir(parent)
+}
+
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -64,7 +81,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Cont
     let io = |error| Error::io("read", path, error);
     let file = match disk.open(path, Access::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Content::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Missing),
         Err(error) => return Err(io(error)),
     };
     let len = file.len().map_err(io)?;
@@ -83,7 +100,7 @@ pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
             names.sort_unstable();
             Ok(names)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io("list", dir, error)),
     }
 }

@@ -59,8 +59,8 @@ impl Disk for Watched {
         self.0.change("sync", Path::new("dir"))?;
         OsDisk.sync_dir(dir)
     }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.create_dir(dir)
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        OsDisk.make_dir(dir)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         OsDisk.list(dir)
@@ -94,8 +94,8 @@ impl Disk for Watched {
     fn random(&self) -> [u8; 16] {
         OsDisk.random()
     }
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>> {
-        OsDisk.spawn(name, body)
+    fn spawn(&self, name: &str, step: super::super::Step) -> io::Result<Arc<dyn DiskThread>> {
+        OsDisk.spawn(name, step)
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     stripes::Stripes,
 };
 use crate::{
-    disk::{Content, Disk, names, read_file, replace_file},
+    disk::{Content, Disk, create_dir, names, read_file, replace_file},
     error::{Damage, Error, Place, Result},
     event_store::CursorName,
     version::Position,
@@ -60,7 +60,7 @@ impl Cursors {
 
     fn make_dir(&self) -> Result<()> {
         let dir = self.dir.join(CURSORS);
-        self.disk.create_dir(&dir).map_err(|error| Error::io("create", &dir, error))?;
+        create_dir(&*self.disk, &dir).map_err(|error| Error::io("create", &dir, error))?;
         if !self.made.load(Ordering::Acquire) {
             // A process that was killed may have made it without making its name durable.
             self.disk.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;

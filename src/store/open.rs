@@ -20,7 +20,7 @@ use super::{
     snapshot::Snapshots,
 };
 use crate::{
-    disk::{Access, Disk, DiskLock},
+    disk::{Access, Disk, DiskLock, create_dir},
     error::{Damage, Error, Result},
     event::{RecordedEvent, StreamName},
     event_store::Watchers,
@@ -40,7 +40,7 @@ impl Options {
         directory::check(&*disk, dir, self.create)?;
         if self.create {
             let log = dir.join(LOG);
-            disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
+            create_dir(&*disk, &log).map_err(|error| Error::not_writable("create", &log, error))?;
         }
         let lock = lock(&*disk, dir)?;
         let manifest = match load_manifest(&*disk, dir)? {
