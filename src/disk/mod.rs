@@ -5,18 +5,21 @@
 //!
 //! What the engine assumes of a disk is written down in `docs/design.md`.
 
-#[cfg(test)]
-mod gated;
 mod os;
+mod planted;
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(not(feature = "sim"), allow(dead_code, reason = "the suite in `tests/sim` uses all of it"))]
+pub mod sim;
 mod whole;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-#[cfg(test)]
-pub(crate) use gated::GatedDisk;
 pub(crate) use os::OsDisk;
+pub(crate) use planted::planted;
+#[cfg(feature = "sim")]
+pub use planted::{Bug, is_planted, plant};
 pub(crate) use whole::{Content, NEW, create_dir, names, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};

@@ -40,7 +40,7 @@ use super::{
     waiter::{Waiter, Wake, wake_all},
 };
 use crate::{
-    disk::{Disk, SharedWord},
+    disk::{Disk, SharedWord, planted},
     error::{Error, Result},
     version::Position,
 };
@@ -217,7 +217,14 @@ impl Batch {
     fn write(&self, relaxed: bool) -> Result<()> {
         let Batch { segment, offset, bytes, .. } = self;
         segment.file.write_at(bytes, *offset).map_err(|error| segment.io("write", error))?;
-        if relaxed { Ok(()) } else { segment.file.sync().map_err(|error| segment.io("sync", error)) }
+        if relaxed || planted!(AcknowledgeBeforeSync) {
+            return Ok(());
+        }
+        let mut synced = segment.file.sync();
+        if synced.is_err() && planted!(RetryFailedSync) {
+            synced = segment.file.sync();
+        }
+        synced.map_err(|error| segment.io("sync", error))
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     segments::{glance, last_entry, open_segment},
 };
 use crate::{
-    disk::{Access, Disk},
+    disk::{Access, Disk, planted},
     error::{Damage, Error, Place, Result},
     version::Position,
 };
@@ -274,6 +274,9 @@ impl Scan<'_> {
         let durable = until.unwrap_or(manifest.durable);
         loop {
             let Some(stop) = self.batches(&mut reached, size, until)? else { break };
+            if planted!(TruncateAtFirstBadRecord) {
+                break;
+            }
             let first_missing = reached.next;
             let marked = (durable >= first_missing).then_some(durable);
             let proof = |header: Header| header.proves_durable() >= first_missing;

@@ -22,7 +22,7 @@ use super::{
     stripes::Stripes,
 };
 use crate::{
-    disk::{Content, Disk, NEW, create_dir, names, read_file, replace_file},
+    disk::{Content, Disk, NEW, create_dir, names, planted, read_file, replace_file},
     error::{Damage, Error, Place, Result},
     event::{RecordedEvent, StreamName},
     event_store::{LoadedSnapshot, ReadStream, SkipReason, SkippedSnapshot, Snapshot},
@@ -156,7 +156,9 @@ impl Store {
             let (stream, version) = (snapshot.stream, snapshot.version);
             return Err(Error::SnapshotAhead { stream, version, actual });
         };
-        self.make_durable(event.position())?;
+        if !planted!(SnapshotAhead) {
+            self.make_durable(event.position())?;
+        }
         self.inner.snapshots.save(snapshot, &event, actual)
     }
 
