@@ -54,15 +54,18 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Creates a directory and those above it that are missing, each name durable when this returns.
+/// Creates a directory and those above it that are missing, each name durable when this returns. Nothing may be put into a
+/// directory before.
 pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    if disk.entry(dir)? == Some(Entry::Directory) {
-        return Ok(());
-    }
     let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
     };
+    if disk.entry(dir)? == Some(Entry::Directory) {
+        // Whoever made one that is empty may have been killed before its name was durable.
+        return if disk.list(dir)?.is_empty() { disk.sync_dir(parent) } else { Ok(()) };
+    }
     create_dir(disk, parent)?;
     disk.make_dir(dir)?;
     disk.sync_dir(parent)

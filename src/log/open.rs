@@ -85,6 +85,10 @@ impl Log {
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
         let walked = walk(&*disk, dir, &manifest, mode.access, Depth::Behind(mode.known), mode.until, visitor)?;
+        if mode.access == Access::ReadWrite {
+            // They hold nothing but room, and what cannot be removed now is no hindrance.
+            walked.strays.iter().for_each(|stray| drop(disk.remove(&dir.join(stray))));
+        }
         let mut unmarked = !manifest.clean;
         if let (Some(entry), Some(walked)) = (manifest.segments.last_mut(), walked.last)
             && *entry != walked

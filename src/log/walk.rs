@@ -8,7 +8,7 @@
 //! position to be durable, or the manifest's mark of a clean close. What nothing proves is dropped: it was never
 //! acknowledged, or it was the very last batch, of which one disk cannot tell the two apart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -56,12 +56,14 @@ pub(crate) enum Depth {
 }
 
 /// The log as a walk found it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Walked {
     /// The manifest's entry of the last segment, as it should be.
     pub(crate) last: Option<Entry>,
     /// The last segment, if it may be appended to.
     pub(crate) active: Option<Segment>,
+    /// Files of segments that were about to be begun when a crash came.
+    pub(crate) strays: Vec<PathBuf>,
     /// The number of segments that could be read.
     pub(crate) readable: u64,
     /// The position that the next record will have.
@@ -81,7 +83,8 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None };
+    let mut walked = Walked::default();
+    walked.next = Position::FIRST;
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
@@ -123,23 +126,18 @@ pub(crate) fn walk(
     }
     // A segment that the writer has just begun is no stray.
     if until.is_none() {
-        check_strays(disk, dir, manifest, walked.next, visitor)?;
+        walked.strays = check_strays(disk, dir, manifest, visitor)?;
     }
     Ok(walked)
 }
 
-/// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, or the
-/// manifest is an old copy.
-fn check_strays(
-    disk: &dyn Disk,
-    dir: &Path,
-    manifest: &Manifest,
-    next: Position,
-    visitor: &mut dyn Visitor,
-) -> Result<()> {
+/// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, without
+/// records, or the manifest is an old copy. Gives the names of those without records.
+fn check_strays(disk: &dyn Disk, dir: &Path, manifest: &Manifest, visitor: &mut dyn Visitor) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
     let io = |error| Error::io("list", dir.join("log"), error);
     if disk.entry(&dir.join("log")).map_err(io)?.is_none() {
-        return Ok(());
+        return Ok(strays);
     }
     let mut names = disk.list(&dir.join("log")).map_err(io)?;
     names.sort();
@@ -151,13 +149,15 @@ fn check_strays(
         let file = disk.open(&dir.join(&name), Access::Read).map_err(|error| Error::io("open", &name, error))?;
         let bytes = file.map().map_err(|error| Error::io("map", &name, error))?;
         let begun = bytes.get(HEADER_PAGE as usize..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
-        if base != next || begun {
+        if !begun {
+            strays.push(name);
+        } else {
             let fault = "the manifest does not name this segment: it is older than the log".to_owned();
             let place = Place { file: name, offset: 0, position: base };
             visitor.fault(Damage { place, fault })?;
         }
     }
-    Ok(())
+    Ok(strays)
 }
 
 struct Scan<'a> {

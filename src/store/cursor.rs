@@ -41,7 +41,7 @@ pub(super) struct Cursors {
     /// Of the store.
     dir: PathBuf,
     store: [u8; 16],
-    /// Whether the directory's own name is known to be durable.
+    /// Whether the directory is known to be there, and its name to be durable.
     made: AtomicBool,
     /// Held while a cursor's file is changed, by the hash of its name.
     changing: Stripes,
@@ -59,11 +59,9 @@ impl Cursors {
     }
 
     fn make_dir(&self) -> Result<()> {
-        let dir = self.dir.join(CURSORS);
-        create_dir(&*self.disk, &dir).map_err(|error| Error::io("create", &dir, error))?;
         if !self.made.load(Ordering::Acquire) {
-            // A process that was killed may have made it without making its name durable.
-            self.disk.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
+            let dir = self.dir.join(CURSORS);
+            create_dir(&*self.disk, &dir).map_err(|error| Error::io("create", &dir, error))?;
             self.made.store(true, Ordering::Release);
         }
         Ok(())

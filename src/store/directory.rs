@@ -14,6 +14,8 @@ use crate::{
 };
 
 const LOCK: &str = "LOCK";
+/// A process id and the end of its line.
+const LOCK_BYTES: u64 = 11;
 pub(super) const LOG: &str = "log";
 
 /// The file of the published position:
@@ -77,10 +79,10 @@ pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
     if let Some(other) = strange {
         return not_a_store(format!("is no store: it holds `{other}`, but no {MANIFEST}"));
     }
-    match read_file(disk, &dir.join(LOCK), 64)? {
-        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => {}
-        Content::Missing => {}
-        _ => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
+    // Never synced: after a power cut anything may lie in it, but no more than a process id takes.
+    match read_file(disk, &dir.join(LOCK), LOCK_BYTES)? {
+        Content::Whole(_) | Content::Missing => {}
+        Content::TooLong(_) => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
     }
     if create { Ok(()) } else { Err(missing(dir)) }
 }
@@ -119,6 +121,15 @@ pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manife
             Err(manifest_damage(fault).into())
         }
     }
+}
+
+/// A writer that was killed may have given names that are not durable, such as the manifest's. What is appended from now on
+/// relies on them.
+pub(super) fn make_names_durable(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    for dir in [dir, &dir.join(LOG)] {
+        disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+    }
+    Ok(())
 }
 
 /// Where this writer publishes, made if it is not there. None where it cannot be had: then readers in other processes see what

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use super::{
     cursor::Cursors,
     directory::{
-        self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position, unreadable_position,
+        self, LOG, load_manifest, lock, lock_shared, make_names_durable, missing, publish_position, published_position,
+        unreadable_position,
     },
     durability::Durability,
     follower::Follower,
@@ -52,6 +53,9 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
+        if !manifest.clean || manifest.segments.is_empty() {
+            make_names_durable(&*disk, dir)?;
+        }
         let published = publish_position(&*disk, dir, &manifest.store);
         let position = published.as_ref().map(|published| published.position.clone());
         let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };

@@ -42,22 +42,19 @@ pub(super) enum Node {
 #[derive(Clone, Debug)]
 enum Link {
     Put(String, Node),
-    Move { from: String, to: String, node: Node },
+    Move { to: String, node: Node },
     Remove(String, Node),
 }
 
 impl Link {
     fn change(&self, entries: &mut BTreeMap<String, Node>) {
-        let mut remove = |name: &String, node: &Node| {
-            if entries.get(name) == Some(node) {
-                entries.remove(name);
-            }
-        };
         match self {
             Link::Put(name, node) => drop(entries.insert(name.clone(), *node)),
-            Link::Remove(name, node) => remove(name, node),
-            Link::Move { from, to, node } => {
-                remove(from, node);
+            Link::Remove(name, node) if entries.get(name) == Some(node) => drop(entries.remove(name)),
+            Link::Remove(..) => {}
+            // A file has one name: the old one goes, also if an earlier change of it is lost.
+            Link::Move { to, node } => {
+                entries.retain(|_, other| other != node);
                 entries.insert(to.clone(), *node);
             }
         }
@@ -151,12 +148,12 @@ impl Tree {
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let node = Node::File(self.file(from)?);
-        let ((dir, from), (into, to)) = (split(from)?, split(to)?);
+        let ((dir, _), (into, to)) = (split(from)?, split(to)?);
         if dir != into {
             // The engine has no need of it.
             return Err(io::ErrorKind::CrossesDevices.into());
         }
-        self.link(dir, Link::Move { from, to, node })
+        self.link(dir, Link::Move { to, node })
     }
 
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
