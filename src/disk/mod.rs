@@ -20,7 +20,7 @@ pub(crate) use os::OsDisk;
 pub(crate) use planted::planted;
 #[cfg(feature = "sim")]
 pub use planted::{Bug, is_planted, plant};
-pub(crate) use whole::{Content, NEW, create_dir, names, read_file, replace_file};
+pub(crate) use whole::{Content, NEW, NotReplaced, create_dir, names, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};
 

@@ -22,24 +22,37 @@ use crate::error::{Error, Result};
 /// What is put behind a file's name while its new content is being written.
 pub(crate) const NEW: &str = ".new";
 
+/// Why a file was not replaced.
+#[derive(Debug)]
+pub(crate) struct NotReplaced {
+    pub(crate) error: Error,
+    /// The name stands for the new content already, and only the last step failed, the sync of the directory: after a power
+    /// cut it is either.
+    pub(crate) renamed: bool,
+}
+
+impl From<NotReplaced> for Error {
+    fn from(failed: NotReplaced) -> Error {
+        failed.error
+    }
+}
+
 /// Puts `bytes` in place of a file, or makes it. Not twice at once for the same file.
-///
-/// On an error the old content is still there, except when the last step, the sync of the directory, failed: then it
-/// is either.
-pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), NotReplaced> {
     let new = beside(path);
     let written = write_new(disk, &new, bytes)
         .and_then(|()| disk.rename(&new, path).map_err(|error| Error::io("rename", &new, error)));
-    if written.is_err() {
+    if let Err(error) = written {
         // It may be what fills the disk. If it stays, the next replacement overwrites it.
         let _ = disk.remove(&new);
-        return written;
+        return Err(NotReplaced { error, renamed: false });
     }
     if planted!(SkipDirectorySyncOfFile) {
         return Ok(());
     }
     let dir = path.parent().unwrap_or(Path::new("."));
-    disk.sync_dir(dir).map_err(|error| Error::io("sync the directory of", path, error))
+    let synced = disk.sync_dir(dir).map_err(|error| Error::io("sync the directory of", path, error));
+    synced.map_err(|error| NotReplaced { error, renamed: true })
 }
 
 fn write_new(disk: &dyn Disk, new: &Path, bytes: &[u8]) -> Result<()> {

@@ -29,8 +29,8 @@ fn whichever_step_fails_the_file_is_the_old_one_or_the_new_and_the_next_replacem
         let disk = SimDisk::new(1);
         replace_file(&disk, &path(), b"old content").unwrap();
         disk.fault(Fault { kind: FaultKind::Io, after: step, for_ever: false });
-        replace_file(&disk, &path(), b"new content").unwrap_err();
-        assert_eq!(disk.struck(), 1);
+        let failed = replace_file(&disk, &path(), b"new content").unwrap_err();
+        assert_eq!((disk.struck(), failed.renamed), (1, step == 4));
         // Only behind the rename can it be the new one, and then the error says that it may not be durable.
         let expected = if step == 4 { "new content" } else { "old content" };
         assert_eq!(read_file(&disk, &path(), 99).unwrap(), Content::Whole(expected.into()), "step {step}");
@@ -46,7 +46,7 @@ fn a_full_disk_is_named_for_what_it_is_and_keeps_the_old_content() {
         let disk = SimDisk::new(1);
         replace_file(&disk, &path(), b"old content").unwrap();
         disk.fault(Fault { kind, after: 0, for_ever: true });
-        let error = replace_file(&disk, &path(), b"new content").unwrap_err();
+        let error = replace_file(&disk, &path(), b"new content").unwrap_err().error;
         assert!(matches!(error, Error::NoSpace { .. }), "{error}");
         assert_eq!(read_file(&disk, &path(), 99).unwrap(), Content::Whole(b"old content".to_vec()));
     }

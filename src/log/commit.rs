@@ -390,6 +390,14 @@ impl Commit {
         if failed { self.observer.failed() } else { self.observer.published(&topics) }
     }
 
+    /// Nothing goes on: every waiter and every later append hears "outcome unknown".
+    pub(super) fn poison(&self, error: &Error) {
+        let waiters = self.look().fail(error);
+        self.changed.notify_all();
+        wake_all(waiters);
+        self.observer.failed();
+    }
+
     fn publish(&self, last: Position) {
         if !self.relaxed {
             self.is_durable(last);

@@ -7,7 +7,8 @@
 //! 3. the manifest names it, and says how the old one ended.
 //!
 //! Only then is anything written to it. A crash in between leaves the old segment as the last one, and perhaps an empty
-//! file that the next attempt replaces. An error in between, such as a full disk, leaves the log as it was.
+//! file that the next attempt replaces. An error in between, such as a full disk, leaves the log as it was; but if the manifest has
+//! its name and that cannot be made durable, nothing is appended any more until the store is opened again.
 
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ impl Log {
         next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });
         next.durable = base.previous();
         next.durable_end = End::empty();
-        next.store(&*self.disk, &self.dir)?;
+        self.replace_manifest(&next)?;
         *manifest = next;
         let mut sequencer = quiet.into_lock();
         self.enter(&mut sequencer, segment)?;

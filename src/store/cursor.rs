@@ -55,7 +55,8 @@ impl Cursors {
     fn save(&self, file: &CursorFile) -> Result<()> {
         let _changing = self.changing.lock(hash(&file.name));
         self.make_dir()?;
-        replace_file(&*self.disk, &self.dir.join(CursorFile::path(&file.name)), &file.encode())
+        replace_file(&*self.disk, &self.dir.join(CursorFile::path(&file.name)), &file.encode())?;
+        Ok(())
     }
 
     fn make_dir(&self) -> Result<()> {

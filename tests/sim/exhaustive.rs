@@ -134,6 +134,11 @@ fn workload(number: u64, length: u32) -> Vec<Do> {
     (0..length).map(|place| Do::ALL[(number / all.pow(place) % all) as usize]).collect()
 }
 
+/// One workload, each crash in its last operation.
+pub fn check_one(begin: &Begin, workload: &[Do]) -> Result<Numbers, String> {
+    check_workload(begin, &base(&begin.history, begin.relaxed, 1)?, workload, &Seen::default())
+}
+
 /// All workloads of up to `whole` operations, and longer ones of up to four as chance chooses until the time is up.
 pub fn check_all(begins: &[Begin], whole: u32, time: Duration, seed: u64) -> Result<Numbers, String> {
     let started = Instant::now();

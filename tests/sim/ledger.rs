@@ -199,6 +199,20 @@ impl Ledger {
         }
     }
 
+    /// A crash at this mark: nobody has heard what came later.
+    pub fn forget_behind(&mut self, mark: u64) {
+        for sent in &mut self.appends {
+            sent.answers.retain(|(heard, _)| *heard <= mark);
+            sent.durable = sent.durable.filter(|durable| *durable <= mark);
+        }
+        for saves in self.saved.values_mut() {
+            saves.retain(|saved| saved.begun <= mark);
+            for saved in saves {
+                saved.over = saved.over.filter(|(over, _)| *over <= mark);
+            }
+        }
+    }
+
     /// Two marks with the same one expect the same.
     pub fn expectation(&self, mark: u64, crash: Crash) -> u64 {
         let mut hasher = DefaultHasher::new();

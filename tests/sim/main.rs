@@ -3,30 +3,85 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod check;
+mod damage;
 mod exhaustive;
+mod failing;
 mod ledger;
 mod numbers;
+mod planted;
+mod random;
 mod workload;
 
-use std::{env, time::Duration};
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+use factlog::sim::FaultKind;
+use numbers::Numbers;
 
 fn number_in(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn seed() -> u64 {
+    number_in("SIM_SEED").unwrap_or(1)
 }
 
 fn seconds(default: u64) -> Duration {
     Duration::from_secs(number_in("SIM_SECONDS").unwrap_or(default))
 }
 
+/// Says what was done, or what was broken.
+fn report(suite: &str, started: Instant, checked: Result<Numbers, String>) -> Numbers {
+    match checked {
+        Ok(numbers) => {
+            println!("{suite}: {numbers}; {:.1} s", started.elapsed().as_secs_f64());
+            numbers
+        }
+        Err(error) => panic!("{suite}: {error}"),
+    }
+}
+
 #[test]
 fn whatever_a_crash_leaves_of_a_few_operations_is_what_was_acknowledged() {
-    let whole = number_in("SIM_DEPTH").unwrap_or(2) as u32;
-    let started = std::time::Instant::now();
-    let checked =
-        exhaustive::check_all(&exhaustive::Begin::all(), whole, seconds(1), number_in("SIM_SEED").unwrap_or(1));
-    println!("{:?}", started.elapsed());
-    match checked {
-        Ok(numbers) => println!("{numbers}"),
-        Err(error) => panic!("{error}"),
+    let whole = number_in("SIM_DEPTH").unwrap_or(1) as u32;
+    let started = Instant::now();
+    let begins = exhaustive::Begin::all();
+    let numbers = report("crashes", started, exhaustive::check_all(&begins, whole, seconds(10), seed()));
+    assert!(numbers.power_cuts > 5_000 && numbers.kills > 500 && numbers.acknowledged > 30, "too little: {numbers}");
+    assert!(numbers.tally.torn_sectors > 500 && numbers.tally.names_lost > 100, "too little: {numbers}");
+}
+
+#[test]
+fn whichever_operation_fails_nothing_is_acknowledged_that_is_not_there() {
+    let started = Instant::now();
+    let mut numbers = Numbers::default();
+    for kind in FaultKind::ERRORS {
+        for relaxed in [false, true] {
+            let stride = number_in("SIM_STRIDE").unwrap_or(if kind == FaultKind::Io { 9 } else { 4 });
+            numbers.add(report(&format!("{kind:?}"), started, failing::check_kind(kind, relaxed, stride, seed())));
+        }
     }
+    assert!(numbers.faults > 300, "too little: {numbers}");
+}
+
+#[test]
+fn long_lives_with_faults_and_crashes_keep_what_was_acknowledged() {
+    let started = Instant::now();
+    let numbers = report("lives", started, random::check_histories(seed(), seconds(10)));
+    assert!(numbers.acknowledged > 100 && numbers.power_cuts > 20 && numbers.kills > 20, "too little: {numbers}");
+    assert!(numbers.faults > 5 && numbers.tally.torn_sectors > 10 && numbers.flipped > 20, "too little: {numbers}");
+}
+
+#[test]
+fn the_same_seed_does_the_same() {
+    assert!((1..6).all(random::repeats));
+}
+
+#[test]
+fn each_flipped_bit_of_a_record_is_named_or_changes_nothing() {
+    let stride = number_in("SIM_STRIDE").unwrap_or(5) as usize;
+    let flipped = damage::flip_each(false, stride).and_then(|killed| Ok(killed + damage::flip_each(true, stride)?));
+    println!("{} flipped bits", flipped.unwrap());
 }

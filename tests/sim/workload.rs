@@ -124,6 +124,17 @@ impl Run {
         }
     }
 
+    /// Closes the store. The next operation opens it again.
+    pub fn close(&mut self) -> Outcome {
+        match self.store.take().map(Store::close) {
+            Some(Err(error)) => self.excuse("closing", &error),
+            _ => {
+                self.ledger.synced();
+                Ok(())
+            }
+        }
+    }
+
     fn last_crash(&self) -> Crash {
         if self.ledger.relaxed { Crash::PowerCut } else { Crash::Kill }
     }
@@ -162,11 +173,8 @@ impl Run {
                 Err(error) => self.excuse("syncing", &error),
             },
             Do::Reopen => {
-                self.store = None;
-                match store.close() {
-                    Ok(()) => self.ledger.synced(),
-                    Err(error) => self.excuse("closing", &error)?,
-                }
+                drop(store);
+                self.close()?;
                 self.store().map(|_| ())
             }
             Do::Kill => {
@@ -335,8 +343,7 @@ pub fn base(history: &[Do], relaxed: bool, seed: u64) -> Outcome<(Image, Ledger)
     for what in history {
         run.apply(*what)?;
     }
-    // Closes it.
-    run.store = None;
+    run.close()?;
     Ok((run.disk.image(), run.ledger))
 }
 

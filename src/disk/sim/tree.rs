@@ -5,11 +5,13 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{chance::Chance, content::Content, tally::Tally};
 
@@ -225,7 +227,7 @@ impl Tree {
 
     /// Two trees with the same one hold the same.
     pub(super) fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Xxh3::new();
         for (path, dir) in &self.dirs {
             path.hash(&mut hasher);
             for (name, node) in &dir.now {
