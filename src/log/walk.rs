@@ -83,8 +83,7 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked::default();
-    walked.next = Position::FIRST;
+    let mut walked = Walked { next: Position::FIRST, ..Walked::default() };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);

@@ -1,14 +1,15 @@
-//! Bits that flip on the medium: what was acknowledged is read as it was sent, or the damage is named. It never reads as something
+//! Bits that flip on the medium, and writes that never reach it or reach it elsewhere: what was acknowledged is read as it was sent, or the damage is named. It never reads as something
 //! else, and never as a shorter log, but for the very last commit, of which nothing behind it testifies.
 
 use factlog::{
-    Options, Position, ReadAll, RecordedEvent,
-    sim::{self, Chance, Image},
+    Error, Options, Position, ReadAll, RecordedEvent,
+    sim::{self, Chance, Fault, FaultKind, Image, SimDisk},
 };
 
 use super::{
     check::{DIR, find_appends, read_everything, told, verified},
     ledger::Ledger,
+    numbers::Numbers,
     workload::{Do, Run, base},
 };
 
@@ -91,4 +92,42 @@ pub fn flip_each(closed: bool, stride: usize) -> Result<u64, String> {
         flipped += 1;
     }
     Ok(flipped)
+}
+
+/// Lets each write in turn go astray, cuts the power at the end, and looks what is left.
+pub fn lead_astray(kind: FaultKind) -> Result<Numbers, String> {
+    let history =
+        [Do::Append, Do::Roll, Do::Batch, Do::Cursor, Do::Pipeline, Do::Snapshot, Do::Roll, Do::Streams, Do::Append];
+    let mut numbers = Numbers::default();
+    for after in 0.. {
+        let mut run = Run::new(SimDisk::new(after), false);
+        run.disk.fault(Fault { kind, after, for_ever: false });
+        history.iter().try_for_each(|what| run.apply(*what))?;
+        if run.disk.struck() == 0 {
+            break;
+        }
+        for seed in 0..4 {
+            let image = run.disk.image().after_power_cut(&mut Chance::seeded(seed), &mut numbers.tally);
+            check_astray(&run, &image).map_err(|error| format!("{kind:?} of write {after}: {error}"))?;
+            numbers.power_cuts += 1;
+        }
+        numbers.faults += 1;
+        numbers.acknowledged += run.ledger.acknowledged();
+    }
+    Ok(numbers)
+}
+
+fn check_astray(run: &Run, image: &Image) -> Result<(), String> {
+    let store = match sim::open(&run.options, &image.disk(1), DIR) {
+        Ok(store) => store,
+        Err(Error::Damaged(_) | Error::NotAStore { .. }) => return Ok(()),
+        Err(error) => return Err(format!("opening: {error}")),
+    };
+    let events: Result<Vec<_>, _> = store.read_all(ReadAll::after(Position::START)).collect();
+    // Named, where it lies.
+    let Ok(events) = events else { return Ok(()) };
+    let there = find_appends(&run.ledger, &events)?;
+    // The last commit is one append.
+    let missing = (0..run.ledger.appends.len() - 1).find(|append| !there.contains_key(append));
+    missing.map_or(Ok(()), |append| Err(format!("append {append} is missing, and nothing says so")))
 }

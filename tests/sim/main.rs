@@ -75,6 +75,14 @@ fn long_lives_with_faults_and_crashes_keep_what_was_acknowledged() {
 }
 
 #[test]
+fn a_write_that_goes_astray_never_reads_as_something_else() {
+    for kind in [FaultKind::LostWrite, FaultKind::MisdirectedWrite] {
+        let numbers = report(&format!("{kind:?}"), Instant::now(), damage::lead_astray(kind));
+        assert!(numbers.faults > 20, "too little: {numbers}");
+    }
+}
+
+#[test]
 fn the_same_seed_does_the_same() {
     assert!((1..6).all(random::repeats));
 }
