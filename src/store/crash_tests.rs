@@ -112,8 +112,8 @@ fn whichever_step_of_beginning_a_segment_fails_what_is_acknowledged_later_is_kep
             later.as_ref().is_ok_and(|_| true) || later.as_ref().is_err_and(|error| error.action() == Action::Reopen)
         );
         let events = 1 + usize::from(began) + usize::from(later.is_ok());
-        drop(store);
-        let store = open(&disk).unwrap_or_else(|error| panic!("after operation {after} had failed: {error}"));
+        let store =
+            open(&disk.image().disk(2)).unwrap_or_else(|error| panic!("after operation {after} had failed: {error}"));
         assert!(store.stats().events as usize >= events);
         assert_eq!(store.verify().unwrap().faults, []);
     }

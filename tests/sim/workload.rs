@@ -72,7 +72,8 @@ pub struct Run {
     /// Errors are no news: the disk has been told to fail, or has lost its power.
     pub faulty: bool,
     store: Option<Store>,
-    poisoned: bool,
+    /// The append that was told that the outcome is unknown.
+    poisoned: Option<usize>,
 }
 
 type Outcome<T = ()> = Result<T, String>;
@@ -86,7 +87,7 @@ impl Run {
     pub fn new(disk: SimDisk, relaxed: bool) -> Run {
         let mut ledger = Ledger::default();
         ledger.relaxed = relaxed;
-        Run { disk, ledger, options: options(relaxed), faulty: false, store: None, poisoned: false }
+        Run { disk, ledger, options: options(relaxed), faulty: false, store: None, poisoned: None }
     }
 
     /// The same store on another disk, such as one with what a crash has left.
@@ -103,7 +104,7 @@ impl Run {
         }
         match sim::open(&self.options, &self.disk, DIR) {
             Ok(store) => {
-                self.poisoned = false;
+                self.poisoned = None;
                 match read_everything(&store) {
                     Ok(events) => {
                         let there = find_appends(&self.ledger, &events)?;
@@ -206,13 +207,16 @@ impl Run {
     /// What an append was told, into the ledger.
     fn answered(&mut self, append: usize, result: factlog::Result<Vec<Appended>>) -> Outcome {
         let answer = match result {
-            Ok(places) if self.poisoned => return Err(format!("a poisoned store acknowledged {places:?}")),
+            // What was durable before is acknowledged.
+            Ok(places) if self.poisoned.is_some_and(|poisoned| append > poisoned) => {
+                return Err(format!("a poisoned store acknowledged {places:?}"));
+            }
             Ok(places) => Answer::Acknowledged(places),
             Err(error) => {
                 self.excuse("appending", &error)?;
                 match error.action() {
                     Action::Reopen => {
-                        self.poisoned = true;
+                        self.poisoned.get_or_insert(append);
                         Answer::Unknown
                     }
                     _ => Answer::Nothing,
