@@ -64,7 +64,9 @@ impl Event {
     }
 
     pub fn to_new(self) -> NewEvent {
-        NewEvent::new(EventType::new(self.event_type).unwrap(), self.payload).with_id(self.id)
+        let event_type = EventType::new(self.event_type).unwrap();
+        let (payload, metadata) = (Bytes::from_static(self.payload), Bytes::new());
+        NewEvent { id: self.id, event_type, payload, metadata, timestamp: None }
     }
 }
 
