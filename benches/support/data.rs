@@ -65,8 +65,13 @@ impl Event {
 
     pub fn to_new(self) -> NewEvent {
         let event_type = EventType::new(self.event_type).unwrap();
-        let (payload, metadata) = (Bytes::from_static(self.payload), Bytes::new());
-        NewEvent { id: self.id, event_type, payload, metadata, timestamp: None }
+        NewEvent {
+            id: self.id,
+            event_type,
+            payload: self.payload.into(),
+            metadata: Default::default(),
+            timestamp: None,
+        }
     }
 }
 

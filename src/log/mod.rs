@@ -45,5 +45,5 @@ pub(crate) use record::{Read, footprint};
 pub(crate) use segment::{HEADER_PAGE, Segment, StoredRecord};
 pub(crate) use segments::SegmentView;
 pub(crate) use wait::Goal;
-pub(crate) use waiter::Waiter;
+pub(crate) use waiter::{Waiter, wake_task};
 pub(crate) use walk::{Depth, Tail, Visitor, walk};

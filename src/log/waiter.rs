@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -92,12 +93,16 @@ impl Waiter {
             Sleeper::Thread(thread, _) => thread.unpark(),
             Sleeper::Task(slot) => {
                 let waker = slot.lock().take();
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                waker.into_iter().for_each(wake_task);
             }
         }
     }
+}
+
+/// Wakes a task. If its waker panics, that is not the concern of whoever wakes it, an append of another task or thread, nor
+/// of those who are woken behind it. The panic has been reported where it began.
+pub(crate) fn wake_task(waker: Waker) {
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Wakes all of them, threads by threads: waking one costs microseconds.
