@@ -7,8 +7,13 @@
 mod damage;
 mod format;
 mod kills;
+mod ledger;
+#[cfg(target_os = "linux")]
+mod power;
+mod setting;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(target_os = "linux")]
 mod system_calls;
 mod torn_tails;
+mod worker;
