@@ -6,10 +6,13 @@
 
 mod damage;
 mod format;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod kills;
 mod ledger;
 #[cfg(target_os = "linux")]
 mod power;
+mod refusals;
 mod setting;
 #[path = "../support/mod.rs"]
 mod support;
