@@ -54,8 +54,7 @@ impl Disk {
 
 #[test]
 fn a_disk_filled_to_the_last_byte_refuses_appends_serves_reads_and_takes_appends_again_when_there_is_room() {
-    const NAME: &str =
-        "full_disk::a_disk_filled_to_the_last_byte_refuses_appends_serves_reads_and_takes_appends_again_when_there_is_room";
+    const NAME: &str = "full_disk::a_disk_filled_to_the_last_byte_refuses_appends_serves_reads_and_takes_appends_again_when_there_is_room";
     with_own_mounts(NAME, || match Disk::made() {
         Ok(disk) => fill_it(&disk),
         Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),

@@ -125,7 +125,10 @@ fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
         ledger.redelivered
     );
     assert_eq!(delivered, events, "some were never delivered");
-    assert!(acknowledged > kills * 20 && ledger.redelivered > kills / 5 && ahead > kills / 2, "too little to show anything");
+    assert!(
+        acknowledged > kills * 20 && ledger.redelivered > kills / 5 && ahead > kills / 2,
+        "too little to show anything"
+    );
 }
 
 /// Lets a subscriber without writers come to the end.

@@ -110,7 +110,8 @@ impl Ledger {
             assert_eq!(at, Some(position), "{what}: {name:?} was acknowledged at position {position}");
         }
         for (position, data) in &self.given {
-            let event = events.get(*position as usize - 1).unwrap_or_else(|| panic!("{what}: {position} was taken back"));
+            let event =
+                events.get(*position as usize - 1).unwrap_or_else(|| panic!("{what}: {position} was taken back"));
             assert_eq!(event["data"], *data, "{what}: something else was given at {position}");
         }
         let cursor = format::cursor(store, CURSOR).unwrap_or_default();

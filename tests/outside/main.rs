@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod faults;
 mod format;
 #[cfg(target_os = "linux")]
 mod full_disk;
@@ -19,4 +21,6 @@ mod support;
 #[cfg(target_os = "linux")]
 mod system_calls;
 mod torn_tails;
+#[cfg(target_os = "linux")]
+mod trace;
 mod worker;

@@ -81,7 +81,9 @@ pub fn with_own_mounts(test: &str, body: impl FnOnce()) {
     inside.arg(namespaces).arg(env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
     let run = finish(&mut inside, b"");
     let lines = run.lines();
-    for line in lines.iter().filter(|line| !line.is_empty() && !line.starts_with("running ") && !line.starts_with("test ")) {
+    for line in
+        lines.iter().filter(|line| !line.is_empty() && !line.starts_with("running ") && !line.starts_with("test "))
+    {
         println!("{line}");
     }
     assert_eq!(run.code, Some(0), "{}", run.stderr);
