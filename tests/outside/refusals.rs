@@ -29,8 +29,7 @@ fn input() -> String {
 fn until_it_is_enough(limits: impl Iterator<Item = String>, started: &Factlog) -> usize {
     let before = format::contents(&started.store());
     let events = started.lines(&["read"], "").len();
-    let mut refused = 0;
-    for limit in limits {
+    for (refused, limit) in limits.enumerate() {
         format::restore(&started.store(), &before);
         let run = limited(started, &limit, &["append", "s", "--each"], &input());
         let acknowledged = run.lines().len();
@@ -38,7 +37,6 @@ fn until_it_is_enough(limits: impl Iterator<Item = String>, started: &Factlog) -
             assert_eq!(acknowledged, 12, "ulimit {limit}");
             return refused;
         }
-        refused += 1;
         // An exit code: no signal has ended it.
         assert_eq!(run.code, Some(1), "ulimit {limit}: {run:?}");
         assert!(run.stderr.contains("factlog: "), "ulimit {limit}: {run:?}");
