@@ -21,6 +21,8 @@
 
 use std::{ops::Range, path::Path, path::PathBuf};
 
+use bytes::Bytes;
+
 use super::{
     filter,
     hash::ListHash,
@@ -103,12 +105,16 @@ impl Run {
         let name = Run::name(first, last);
         let io = |error| Error::io("open", dir.join(&name), error);
         let file = disk.open(&dir.join(&name), Access::Read).map_err(io)?;
-        let map = file.map().map_err(io)?;
+        Run::read(&file.map().map_err(io)?, store, first, last)
+    }
+
+    /// Reads the run of this range from the bytes of its file.
+    pub(super) fn read(map: &Bytes, store: &[u8; 16], first: Position, last: Position) -> Result<Run> {
         let damage = |fault: String| {
-            let place = Place { file: name.clone(), offset: 0, position: first };
+            let place = Place { file: Run::name(first, last), offset: 0, position: first };
             Error::from(Damage { place, fault: format!("{fault}; {REBUILD}") })
         };
-        let header = map.get(..pages::PAGE).unwrap_or(&map);
+        let header = map.get(..pages::PAGE).unwrap_or(map);
         let mut fields = layout::unseal(header, MAGIC, "index run").map_err(damage)?;
         let cut = || damage("the header is cut short".to_owned());
         let (found_store, found): ([u8; 16], _) =

@@ -25,6 +25,8 @@ mod directory;
 mod durability;
 mod event_store;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod open;
 mod options;
 mod pending;

@@ -165,5 +165,9 @@ fn check_left(factlog: &Factlog, workload: &Workload, acknowledged: usize, what:
     let next = workload.behind + stored;
     let appended = factlog.run(&["append", "s", "--expect", &next.to_string()], input(next, 1, 10));
     assert_eq!(appended.code, Some(0), "{what}: appending afterwards: {appended:?}");
+    // What was left of a segment that was about to be begun is behind the log's end no longer.
+    let verified = factlog.run(&["verify"], "");
+    assert_eq!(verified.code, Some(0), "{what}: after another append: {verified:?}");
+    assert_eq!(factlog.lines(&["read"], "").len(), next + 1, "{what}: after another append");
     stored
 }
