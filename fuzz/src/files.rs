@@ -61,3 +61,97 @@ pub fn checked_run(bytes: &[u8]) -> Vec<u8> {
     }
     run
 }
+
+/// The id of the stores that are laid out here.
+const STORE: [u8; 16] = *b"fuzzed store id!";
+const SALT: u32 = 0x5a17_5a17;
+
+/// A segment that is being put together, the only one of its store.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    pub bytes: Vec<u8>,
+    /// The offset and the end of each record, padding included, and the position up to which it testifies.
+    pub records: Vec<Record>,
+    end: usize,
+}
+
+/// A record in a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub offset: usize,
+    pub end: usize,
+    /// The checksum field.
+    pub checksum: u32,
+    /// It says that everything up to here was durable when it was made.
+    pub testifies: u64,
+    /// It is the last of its batch.
+    pub ends_batch: bool,
+}
+
+impl Segment {
+    /// An empty one of that size.
+    pub fn new(size: usize) -> Segment {
+        let mut bytes = vec![0; size];
+        bytes[..8].copy_from_slice(b"factseg\0");
+        bytes[16..32].copy_from_slice(&STORE);
+        bytes[32..40].copy_from_slice(&1u64.to_le_bytes());
+        bytes[40..48].copy_from_slice(&(size as u64).to_le_bytes());
+        bytes[48..52].copy_from_slice(&SALT.to_le_bytes());
+        let header = sealed(&bytes[..PAGE]);
+        bytes[..PAGE].copy_from_slice(&header);
+        Segment { bytes, records: Vec::new(), end: PAGE }
+    }
+
+    /// Adds a batch of events with these payloads, if there is room for it. Its records testify to everything up to the position
+    /// so many before its first one, or to nothing.
+    pub fn push(&mut self, payloads: &[Vec<u8>], lag: Option<u8>) {
+        let room: usize = payloads.iter().map(|payload| (74 + payload.len()).next_multiple_of(8)).sum();
+        if payloads.is_empty() || self.end + room > self.bytes.len() {
+            return;
+        }
+        let before = self.records.len() as u64;
+        let testifies = lag.map_or(0, |lag| before.saturating_sub(lag.into()));
+        for (index, payload) in payloads.iter().enumerate() {
+            let position = self.records.len() as u64 + 1;
+            let ack_lag = lag.map_or(u32::MAX, |_| (position - testifies) as u32);
+            let body = [b"sT", &payload[..]].concat();
+            let mut record = vec![0; 32];
+            record[4..8].copy_from_slice(&((72 + body.len()) as u32).to_le_bytes());
+            record[8..16].copy_from_slice(&position.to_le_bytes());
+            record[16..20].copy_from_slice(&ack_lag.to_le_bytes());
+            record[20..22].copy_from_slice(&(index as u16).to_le_bytes());
+            record[22..24].copy_from_slice(&(payloads.len() as u16).to_le_bytes());
+            record[24..28].copy_from_slice(&crc32fast::hash(&body).to_le_bytes());
+            record[28..30].copy_from_slice(&40u16.to_le_bytes());
+            record[30] = 1;
+            record.extend_from_slice(&position.to_le_bytes());
+            record.extend_from_slice(&0i64.to_le_bytes());
+            record.extend_from_slice(&u128::from(position).to_be_bytes());
+            record.extend_from_slice(&[1, 0, 1, 0, 0, 0, 0, 0]);
+            let checksum = salted(SALT, &record[4..72]);
+            record[..4].copy_from_slice(&checksum.to_le_bytes());
+            record.extend_from_slice(&body);
+            let (offset, end) = (self.end, self.end + record.len().next_multiple_of(8));
+            self.bytes[offset..offset + record.len()].copy_from_slice(&record);
+            let ends_batch = index + 1 == payloads.len();
+            self.records.push(Record { offset, end, checksum, testifies, ends_batch });
+            self.end = end;
+        }
+    }
+
+    /// The manifest of a store with this segment: everything up to `durable` was on the disk.
+    pub fn manifest(&self, durable: usize, clean: bool) -> Vec<u8> {
+        let last = durable.checked_sub(1).map(|last| self.records[last]);
+        let mut bytes = vec![0; 96];
+        bytes[..8].copy_from_slice(b"factman\0");
+        bytes[16..32].copy_from_slice(&STORE);
+        bytes[32..36].copy_from_slice(&u32::from(clean).to_le_bytes());
+        bytes[36..40].copy_from_slice(&1u32.to_le_bytes());
+        bytes[40..48].copy_from_slice(&(durable as u64).to_le_bytes());
+        bytes[48..56].copy_from_slice(&(last.map_or(PAGE, |last| last.end) as u64).to_le_bytes());
+        bytes[56..60].copy_from_slice(&last.map_or(0, |last| last.checksum).to_le_bytes());
+        bytes[64..72].copy_from_slice(&1u64.to_le_bytes());
+        bytes[72..80].copy_from_slice(&(self.bytes.len() as u64).to_le_bytes());
+        sealed(&bytes)
+    }
+}

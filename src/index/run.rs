@@ -119,7 +119,7 @@ impl Run {
         let cut = || damage("the header is cut short".to_owned());
         let (found_store, found): ([u8; 16], _) =
             (|| Some((fields.array()?, (fields.u64()?, fields.u64()?))))().ok_or_else(cut)?;
-        if found_store != *store || found != (first.get(), last.get()) || last < first {
+        if found_store != *store || found != (first.get(), last.get()) || last < first || first == Position::START {
             return Err(damage(format!(
                 "it is the run of positions {} to {} of another store or name",
                 found.0, found.1
@@ -142,10 +142,13 @@ impl Run {
             )));
         }
         let file_bytes = map.len() as u64;
-        let content = map.slice(..sections[Section::Checksums as usize].start);
+        let content_end = sections[Section::Checksums as usize].start;
+        let covered = sections[..Section::Checksums as usize].iter().all(|section| section.end <= content_end);
+        let content = map.slice(..content_end);
         let pages = Pages::new(content, checksums);
         let run = Run { first, last, streams, lists: lists as usize, sections, pages, file_bytes };
-        let fits = run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
+        let fits = covered
+            && run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
             && run.range(Section::Lists).len() == run.lists.saturating_mul(ENTRY_BYTES)
             && run.range(Section::Times).len() as u64 == (run.time_blocks() * 8);
         if fits { Ok(run) } else { Err(damage("the sections do not fit the header".to_owned())) }

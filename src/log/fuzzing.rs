@@ -7,6 +7,7 @@ use super::{
     record::{self, HEADER_BYTES, Record},
     segment::SegmentHeader,
 };
+use crate::version::Position;
 
 /// A record in these bytes, if it validates with this salt.
 pub(crate) fn record(bytes: &Bytes, salt: u32) -> Option<Record> {
@@ -16,7 +17,8 @@ pub(crate) fn record(bytes: &Bytes, salt: u32) -> Option<Record> {
     assert!(record.footprint.is_multiple_of(record::ALIGNMENT) && record.footprint < end + record::ALIGNMENT);
     assert!(record.header.proves_durable() <= record.header.position);
     assert!(record::parse(&bytes[..record.footprint - 1], salt).is_err(), "what is cut short is none");
-    assert!(record::parse_at(bytes, salt, record.header.position.next()).is_err(), "nor is one that belongs elsewhere");
+    let elsewhere = Position::new(record.header.position.get() ^ 1);
+    assert!(record::parse_at(bytes, salt, elsewhere).is_err(), "nor is one that belongs elsewhere");
 
     let mut again = vec![0; record.footprint];
     again[HEADER_BYTES..end].copy_from_slice(&bytes[HEADER_BYTES..end]);

@@ -274,7 +274,9 @@ impl Scan<'_> {
             && (HEADER_PAGE..=size).contains(&manifest.durable_end.offset)
         {
             reached = Reached { end: manifest.durable_end, next: manifest.durable.next() };
-            if manifest.clean {
+            // A log that went on after an older copy of the manifest was made, went on here.
+            let here = &self.bytes[reached.end.offset as usize..];
+            if manifest.clean && extent(&here[..here.len().min(PAGE as usize)]) == 0 {
                 return Ok((reached.end, reached.next, Tail::Clean));
             }
         }
