@@ -20,6 +20,8 @@ mod commit;
 mod committer;
 mod draft;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gather;
 mod manifest;
 mod open;
