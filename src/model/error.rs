@@ -94,18 +94,24 @@ impl ModelError {
         }
     }
 
+    /// What the caller can do next: as for [`Error::action`]. A rule of the domain, a missing aggregate and an event that
+    /// this program cannot read call for another command or another program, not for another attempt.
+    pub fn action(&self) -> Action {
+        match self {
+            ModelError::Concurrency(_) => Action::DecideAgain,
+            ModelError::Store(error) => error.action(),
+            #[cfg(feature = "sqlite")]
+            ModelError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
+                _ => Action::FixInput,
+            },
+            _ => Action::FixInput,
+        }
+    }
+
     /// Whether the same command may succeed when it is tried again as it is, after loading the aggregate anew.
     pub fn is_retryable(&self) -> bool {
-        match self {
-            ModelError::Concurrency(_) => true,
-            ModelError::Store(error) => matches!(error.action(), Action::Retry | Action::DecideAgain),
-            #[cfg(feature = "sqlite")]
-            ModelError::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
-            _ => false,
-        }
+        matches!(self.action(), Action::Retry | Action::DecideAgain)
     }
 }
 

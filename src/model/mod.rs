@@ -15,13 +15,17 @@ mod business_time;
 mod error;
 mod projection;
 mod repository;
+mod retry;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod timer;
 
 pub use aggregate::{Aggregate, AggregateRoot, DomainEvent};
 pub use business_time::BusinessTime;
 pub use error::{ConcurrencyError, ModelError};
 pub use projection::Projection;
 pub use repository::Repository;
+pub use retry::RetryPolicy;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Checkpoint, SqliteViews};
+pub use timer::{Sleep, Timer};
