@@ -2,12 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{sync::Arc, thread};
-
-use factlog::{
-    Appended, Error, EventStore, EventType, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll, Store,
-    StreamAppend, StreamName, Version, block_on,
-};
+use factlog::{EventStore, EventType, ExpectedVersion, NewEvent, Position, Store, StreamName, Version};
 use tempfile::TempDir;
 
 fn name(text: &str) -> StreamName {

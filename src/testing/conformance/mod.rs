@@ -63,9 +63,6 @@ pub use self::{
     suite::Suite,
 };
 
-#[doc(inline)]
-pub use __conformance_tests as conformance_tests;
-
 /// Makes a test of each check of the conformance suite. The expression makes a [`Suite`], once for each test.
 #[doc(hidden)]
 #[macro_export]
@@ -112,3 +109,6 @@ macro_rules! __conformance_tests {
         )*
     };
 }
+
+#[doc(inline)]
+pub use __conformance_tests as conformance_tests;
