@@ -12,20 +12,29 @@
 
 mod aggregate;
 mod business_time;
+mod consistency;
 mod error;
+mod page;
 mod projection;
 mod repository;
 mod retry;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stop;
 mod timer;
 
 pub use aggregate::{Aggregate, AggregateRoot, DomainEvent};
 pub use business_time::BusinessTime;
+pub use consistency::Consistency;
 pub use error::{ConcurrencyError, ModelError};
-pub use projection::Projection;
+pub use page::{BadPage, Page, Pagination};
+pub use projection::{
+    Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
+    Runner, Taken,
+};
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Checkpoint, SqliteViews};
+pub use sqlite::{Reading, SqliteProjection, SqliteViews, containing};
+pub use stop::Stop;
 pub use timer::{Sleep, Timer};

@@ -26,4 +26,4 @@ pub use event::OrderEvent;
 pub use item::{NewItem, OrderItem, ShippingAddress};
 pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
-pub use query::{BadPage, OrderPage, OrderQueryHandler, OrderRow, Page, Pagination};
+pub use query::{OrderPage, OrderQueryHandler, OrderRow};
