@@ -1,7 +1,11 @@
 //! What the owner of a projection does about failed events.
 
 use super::{Checkpoint, FailedEvent, FailedId, OnFailure, Runner, Taken};
-use crate::{event::RecordedEvent, event_store::ReadAll, model::ModelError};
+use crate::{
+    event::{RecordedEvent, StreamName},
+    event_store::ReadAll,
+    model::ModelError,
+};
 
 impl Runner {
     /// The events that have taken no effect, in order of position; those that were resolved only if asked for.
@@ -22,11 +26,17 @@ impl Runner {
     /// [`ModelError::NoFailedEvent`] when there is no such row; [`ModelError::EventFailed`] when an event fails again,
     /// with those before it taken; what the store and the database return.
     pub async fn retry(&self, id: FailedId) -> Result<u64, ModelError> {
+        self.read_model.prepare().await?;
+        let failed = self.read_model.failed_event(id).await?;
+        self.retry_stream(&failed.stream).await
+    }
+
+    async fn retry_stream(&self, stream: &StreamName) -> Result<u64, ModelError> {
         let mut taken = 0;
         let mut previous = None;
         loop {
             let state = self.read_model.prepare().await?;
-            let Some(waiting) = self.read_model.first_waiting(id).await? else {
+            let Some(waiting) = self.read_model.first_waiting(stream).await? else {
                 return Ok(taken);
             };
             if previous.replace(waiting.id) == Some(waiting.id) {
@@ -59,8 +69,8 @@ impl Runner {
     /// As for [`Runner::retry`]; the event stays resolved.
     pub async fn resolve(&self, id: FailedId) -> Result<u64, ModelError> {
         self.read_model.prepare().await?;
-        self.read_model.resolve(id).await?;
-        self.retry(id).await
+        let resolved = self.read_model.resolve(id).await?;
+        self.retry_stream(&resolved.stream).await
     }
 
     /// The event of a row, as the store has it.

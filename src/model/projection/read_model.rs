@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Checkpoint, FailedEvent, FailedId};
 use crate::{
-    event::{RecordedEvent, Timestamp},
+    event::{RecordedEvent, StreamName, Timestamp},
     event_store::BoxFuture,
     model::ModelError,
 };
@@ -92,12 +92,19 @@ pub trait ReadModel: Send + Sync {
     /// When the database fails.
     fn failed_events(&self, resolved_too: bool) -> BoxFuture<'_, Result<Vec<FailedEvent>, ModelError>>;
 
-    /// The first event that waits in the stream of a row; `None` when none waits there.
+    /// The event of a row.
     ///
     /// # Errors
     ///
     /// [`ModelError::NoFailedEvent`] for a row that does not exist, and when the database fails.
-    fn first_waiting(&self, id: FailedId) -> BoxFuture<'_, Result<Option<FailedEvent>, ModelError>>;
+    fn failed_event(&self, id: FailedId) -> BoxFuture<'_, Result<FailedEvent, ModelError>>;
+
+    /// The first event of a stream that waits; `None` when none does.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    fn first_waiting<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Option<FailedEvent>, ModelError>>;
 
     /// Takes the event of a row that is the first waiting of its stream and lies behind the projection's place, and removes
     /// the row. Nothing happens when it is not so any more. An event that fails is [`Taken::Failed`], and counted in its row.

@@ -74,7 +74,8 @@ pub(super) fn state(connection: &Connection, projection: &str) -> rusqlite::Resu
     let (rate, taken_at) = connection
         .prepare_cached(sql)?
         .query_row([projection], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
-    let sql = "SELECT count(*), max(position) FROM failed_events WHERE projection = ?1 AND resolved_at IS NULL";
+    let sql = "SELECT count(*), max(position) FROM failed_events INDEXED BY failed_events_waiting
+         WHERE projection = ?1 AND resolved_at IS NULL";
     let (failed, newest) = connection
         .prepare_cached(sql)?
         .query_row([projection], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;

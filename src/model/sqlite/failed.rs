@@ -67,7 +67,10 @@ impl<'a> Obstacles<'a> {
             .query_map(params![projection, number(after), number(to)], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         let waiting = connection
-            .prepare_cached("SELECT 1 FROM failed_events WHERE projection = ?1 AND resolved_at IS NULL LIMIT 1")?
+            .prepare_cached(
+                "SELECT 1 FROM failed_events INDEXED BY failed_events_waiting
+                 WHERE projection = ?1 AND resolved_at IS NULL LIMIT 1",
+            )?
             .exists([projection])?;
         Ok(Obstacles { connection, projection, resolved, waiting })
     }
@@ -156,22 +159,24 @@ pub(super) fn list(
     Ok(connection.prepare_cached(&sql)?.query_map([projection], row)?.collect::<Result<_, _>>()?)
 }
 
-/// The first row that waits in the stream of another.
+/// The row with this number.
+pub(super) fn find(connection: &Connection, projection: &str, id: FailedId) -> Result<FailedEvent, ModelError> {
+    let sql = format!("SELECT id, {COLUMNS} FROM failed_events WHERE projection = ?1 AND id = ?2");
+    let found = connection.prepare_cached(&sql)?.query_row(params![projection, id.get()], row).optional()?;
+    found.ok_or(ModelError::NoFailedEvent { id })
+}
+
+/// The first row of a stream that waits.
 pub(super) fn first_waiting(
     connection: &Connection,
     projection: &str,
-    id: FailedId,
+    stream: &StreamName,
 ) -> Result<Option<FailedEvent>, ModelError> {
-    let stream: String = connection
-        .prepare_cached("SELECT stream FROM failed_events WHERE projection = ?1 AND id = ?2")?
-        .query_row(params![projection, id.get()], |row| row.get(0))
-        .optional()?
-        .ok_or(ModelError::NoFailedEvent { id })?;
     let sql = format!(
         "SELECT id, {COLUMNS} FROM failed_events
          WHERE projection = ?1 AND stream = ?2 AND resolved_at IS NULL ORDER BY position LIMIT 1"
     );
-    Ok(connection.prepare_cached(&sql)?.query_row([projection, &stream], row).optional()?)
+    Ok(connection.prepare_cached(&sql)?.query_row([projection, stream.as_str()], row).optional()?)
 }
 
 /// Marks a row that waits as resolved.

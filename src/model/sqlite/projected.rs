@@ -12,7 +12,7 @@ use super::{
     views::SqliteViews,
 };
 use crate::{
-    event::RecordedEvent,
+    event::{RecordedEvent, StreamName},
     event_store::BoxFuture,
     model::{
         ModelError,
@@ -138,7 +138,7 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
             if paused {
                 return Ok(Taken::Paused);
             }
-            let first = failed::first_waiting(&transaction, self.name(), id)?;
+            let first = failed::first_waiting(&transaction, self.name(), &event.stream())?;
             if first.is_none_or(|first| first.id != id || first.event != event.id() || first.position > found.position)
             {
                 return Ok(Taken::UpTo(found));
@@ -212,8 +212,12 @@ impl<P: Projection<Connection> + 'static> ReadModel for SqliteProjection<P> {
         Box::pin(async move { self.reading(|connection| failed::list(connection, self.name(), resolved_too)) })
     }
 
-    fn first_waiting(&self, id: FailedId) -> BoxFuture<'_, Result<Option<FailedEvent>, ModelError>> {
-        Box::pin(async move { self.reading(|connection| failed::first_waiting(connection, self.name(), id)) })
+    fn failed_event(&self, id: FailedId) -> BoxFuture<'_, Result<FailedEvent, ModelError>> {
+        Box::pin(async move { self.reading(|connection| failed::find(connection, self.name(), id)) })
+    }
+
+    fn first_waiting<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Option<FailedEvent>, ModelError>> {
+        Box::pin(async move { self.reading(|connection| failed::first_waiting(connection, self.name(), stream)) })
     }
 
     fn take_waiting<'a>(&'a self, id: FailedId, event: &'a RecordedEvent) -> BoxFuture<'a, Result<Taken, ModelError>> {
