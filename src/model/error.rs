@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::projection::FailedId;
+use super::{command::InvalidField, projection::FailedId};
 use crate::{
     error::{Action, Error},
     event::{EventType, InvalidInput, RecordedEvent, StreamName},
@@ -55,6 +55,28 @@ pub enum ModelError {
         event_type: EventType,
         /// What the reader made of it.
         reason: String,
+    },
+
+    /// A field of a command or query that cannot be meant. Nothing was done.
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+
+    /// A bus knows nobody for a command or query of this type.
+    #[error("No handler found for {kind}: {name}")]
+    NoHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
+    },
+
+    /// A bus was given a second handler for commands or queries of one type.
+    #[error("There is a handler for {kind} {name} already")]
+    DuplicateHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
     },
 
     /// The store failed or refused.
