@@ -28,6 +28,7 @@ mod event;
 mod metadata;
 mod page;
 mod projection;
+mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
@@ -50,6 +51,7 @@ pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,
 };
+pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;

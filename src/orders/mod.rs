@@ -30,5 +30,5 @@ pub use item::{NewItem, OrderItem, ShippingAddress};
 pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
 pub use query::{OrderPage, OrderQueryHandler, OrderRow};
-pub use request::{OrderAction, OrderReceipt, OrderRequest};
+pub use request::{OrderAction, OrderRequest};
 pub use service::OrderService;
