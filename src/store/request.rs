@@ -75,7 +75,7 @@ impl Store {
         // The version check may have to ask the disk: that is done before anyone is held up by it.
         let all_looked = index.look(&lists)?;
         for ((append, list), looked) in appends.iter().zip(lists).zip(all_looked) {
-            let category = recorded::category_list(index, &append.stream);
+            let category = recorded::category_list(index, append.stream.as_str());
             streams.push(Stream { list, category, looked, recent: None });
             topics.push(list.topic());
             topics.extend(category.map(ListHash::topic));
