@@ -198,3 +198,16 @@ fn what_a_bulk_load_leaves_unused_of_its_segments_takes_up_no_room_and_can_be_ap
     let store = Store::open(dir.path()).unwrap();
     assert_eq!((store.last_position().get(), store.verify().unwrap().faults), (11, vec![]));
 }
+
+#[test]
+fn appends_that_name_no_version_build_on_each_other_before_they_are_durable() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let pending: Vec<_> = (0..3000)
+        .map(|number| store.submit(&name("s"), ExpectedVersion::Any, vec![event(number.to_string())]).unwrap())
+        .collect();
+    assert!(pending.iter().zip(1..).all(|(pending, version)| pending.appended().version == Version::new(version)));
+    drop(pending);
+    store.sync().unwrap();
+    assert_eq!(store.last_position().get(), 3000);
+}
