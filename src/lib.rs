@@ -54,6 +54,8 @@ pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};

@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 use super::{
     manifest::{Entry, Manifest},
-    record::{self, Header, Invalid},
-    segment::{End, HEADER_PAGE, PAGE, Segment, StoredRecord},
+    record::{self, Header, Invalid, Read},
+    segment::{End, HEADER_PAGE, PAGE, Segment},
     segments::{glance, last_entry, open_segment},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 /// What a walk meets.
 pub(crate) trait Visitor {
     /// A valid record of a whole batch. The error says what is wrong with its content.
-    fn record(&mut self, segment: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String>;
+    fn record(&mut self, segment: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String>;
 
     /// A fault. An error ends the walk.
     fn fault(&mut self, damage: Damage) -> Result<()>;
@@ -194,32 +194,32 @@ impl Scan<'_> {
 
     /// Visits whole batches from where `reached` stands up to `until`, or to the first thing that is none.
     fn batches(&mut self, reached: &mut Reached, until: u64, last: Option<Position>) -> Result<Option<Stop>> {
-        let mut batch: Vec<(u64, StoredRecord)> = Vec::new();
+        let mut batch: Vec<(u64, Read<'_>)> = Vec::new();
         let (mut offset, mut position) = (reached.end.offset, reached.next);
         while offset < until && last.is_none_or(|last| position <= last) {
             let rest = &self.bytes[offset as usize..until as usize];
             let parsed = record::parse_at(rest, self.segment.header.salt, position).and_then(|record| {
-                let (index, count) = (record.header.batch_index, record.header.batch_count);
+                let read = Read::new(record, self.bytes, offset as usize);
+                let Header { batch_index: index, batch_count: count, .. } = read.header();
                 let expected = batch.len();
                 let continues = batch.first().is_none_or(|(_, first)| first.header().batch_count == count);
                 let fits = usize::from(index) == expected && index < count && continues;
-                if fits { Ok(record) } else { Err(Invalid::Batch { index, count, expected }) }
+                if fits { Ok(read) } else { Err(Invalid::Batch { index, count, expected }) }
             });
-            let record = match parsed {
-                Ok(record) => record,
+            let read = match parsed {
+                Ok(read) => read,
                 Err(invalid) => return Ok(Some(Stop { offset, position, invalid })),
             };
-            let (checksum, header) = (record.checksum, record.header);
-            batch.push((offset, StoredRecord::new(record, self.bytes, offset as usize)));
-            offset += record.footprint as u64;
+            batch.push((offset, read));
+            offset += read.footprint();
             position = position.next();
-            if batch.len() == usize::from(header.batch_count) {
+            if batch.len() == usize::from(read.header().batch_count) {
                 for (at, record) in batch.drain(..) {
                     if let Err(text) = self.visitor.record(self.segment, at, &record) {
                         self.visitor.fault(self.segment.damage(at, record.header().position, text))?;
                     }
                 }
-                *reached = Reached { end: End { offset, checksum }, next: position };
+                *reached = Reached { end: End { offset, checksum: read.checksum() }, next: position };
             }
         }
         let cut = (!batch.is_empty()).then_some(Stop { offset, position, invalid: Invalid::BatchCut });
@@ -326,9 +326,10 @@ impl Scan<'_> {
                 offset += step;
                 continue;
             }
-            match record::parse(rest, self.segment.header.salt) {
-                Ok(record) if record.header.position >= stop.position => {
-                    let header = record.header;
+            let parsed = record::parse(rest, self.segment.header.salt);
+            match parsed.map(|record| Read::new(record, self.bytes, offset as usize)) {
+                Ok(read) if read.header().position >= stop.position => {
+                    let header = read.header();
                     if header.batch_index == 0 && begin.is_none() {
                         begin = Some(Reached { end: End { offset, checksum: 0 }, next: header.position });
                     }
@@ -336,7 +337,7 @@ impl Scan<'_> {
                         let here = Reached { end: End { offset, checksum: 0 }, next: header.position };
                         return Some((begin.unwrap_or(here), header.proves_durable()));
                     }
-                    offset += record.footprint as u64;
+                    offset += read.footprint();
                 }
                 _ => offset += step,
             }
