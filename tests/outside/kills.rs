@@ -45,7 +45,7 @@ fn every_acknowledged_event_survives_a_kill_at_any_moment() {
         events += sent.len();
     }
     let kills = stores * KILLS;
-    println!("the command: {kills} kills, {acknowledged} acknowledgements, {events} events");
+    say!("the command: {kills} kills, {acknowledged} acknowledgements, {events} events");
     assert!(acknowledged > kills * 10, "too few acknowledgements to show anything: {acknowledged}");
 }
 
@@ -119,7 +119,7 @@ fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
     }
     let kills = stores * KILLS;
     let Seen { before_the_first_append, acknowledged, events, redelivered, behind } = seen;
-    println!(
+    say!(
         "several writers and a subscriber: {kills} kills, {before_the_first_append} of them before the first append, \
          {acknowledged} appends acknowledged, {events} events, all delivered, {redelivered} again after a kill, \
          {behind} times with some behind the cursor"

@@ -91,7 +91,7 @@ fn cut_again_and_again(disk: &Loop) {
     }
     disk.unmount();
     let acknowledged = ledger.acknowledged();
-    println!(
+    say!(
         "{cuts} power cuts, {acknowledged} appends acknowledged, {events} events, {lost} appends that were not \
          acknowledged were lost, mounted and checked in {slowest:?} at most"
     );
@@ -135,7 +135,7 @@ fn a_power_cut_takes_what_was_acknowledged_before_it_was_synced() {
             disk.mount()?;
             let lost = ledger.lost(&disk.root().join("store"));
             disk.unmount();
-            println!("{lost} of {} appends lost that were acknowledged before they were synced", ledger.acknowledged());
+            say!("{lost} of {} appends lost that were acknowledged before they were synced", ledger.acknowledged());
             assert!(lost > 0 || ledger.acknowledged() == 0);
             Ok(())
         });
