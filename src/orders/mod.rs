@@ -29,6 +29,6 @@ pub use event::OrderEvent;
 pub use item::{NewItem, OrderItem, ShippingAddress};
 pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
-pub use query::{BadPage, OrderPage, OrderQueryHandler, OrderRow, Page, Pagination};
+pub use query::{OrderPage, OrderQueryHandler, OrderRow};
 pub use request::{OrderAction, OrderReceipt, OrderRequest};
 pub use service::OrderService;
