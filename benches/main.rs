@@ -20,6 +20,7 @@ mod device;
 mod disk;
 mod import;
 mod machine;
+mod model;
 mod open;
 mod picture;
 mod read;
@@ -61,11 +62,12 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    let groups: [(&str, &[(&str, Run)]); 4] = [
+    let groups: [(&str, &[(&str, Run)]); 5] = [
         ("append", &append::CASES),
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),
         ("snapshot", &snapshot::CASES),
+        ("model", &model::CASES),
     ];
     for (group, cases) in groups {
         for (case, run) in cases {
