@@ -21,6 +21,7 @@ mod projection;
 mod query;
 mod request;
 mod service;
+mod shipping;
 
 pub use aggregate::{Order, OrderRefusal, OrderStatus, UnknownStatus};
 pub use command::{ImportedOrderCommand, OrderCommand};
@@ -32,3 +33,4 @@ pub use projection::OrderProjection;
 pub use query::{OrderPage, OrderQueryHandler, OrderRow};
 pub use request::{OrderAction, OrderReceipt, OrderRequest};
 pub use service::OrderService;
+pub use shipping::ShippingOnPayment;
