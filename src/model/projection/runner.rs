@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Checkpoint, OnFailure, ReadModel, ReadModelState, Taken};
 use crate::{
-    error::Action,
+    error::{Action, Error},
     event::{RecordedEvent, Timestamp},
     event_store::{EventStore, ReadAll, Subscribe},
     model::{
@@ -255,7 +255,7 @@ impl Runner {
         if up_to < Position::MAX {
             read = read.before(up_to.next());
         }
-        let passing = |error: &crate::Error| error.action() == Action::Retry;
+        let passing = |error: &Error| error.action() == Action::Retry;
         Ok(self.policy.run(&*self.sleep, passing, || self.store.read_all(read.clone())).await?)
     }
 
