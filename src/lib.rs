@@ -43,6 +43,9 @@ mod disk;
 pub mod error;
 pub mod event;
 pub mod event_store;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod layout;
 pub mod limits;

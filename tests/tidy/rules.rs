@@ -23,6 +23,8 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("index", &[GROUND, &["layout", "disk"]]),
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
+    // The doors of the decoders, for fuzzing.
+    ("fuzzing", &[&["log", "index", "store"]]),
     // Event sourcing for applications, over the contract.
     ("model", &[GROUND, &["event_store"]]),
     // What tests of applications and of other stores need.
