@@ -97,11 +97,11 @@ pub enum ModelError {
         reason: String,
     },
 
-    /// An event took no effect in a projection. It is recorded among its failed events.
-    #[error("the projection `{projection}` failed at position {position}: {source}")]
+    /// A projection or a subscriber could not take an event. A projection has recorded it among its failed events.
+    #[error("`{name}` failed at position {position}: {source}")]
     EventFailed {
-        /// The projection.
-        projection: String,
+        /// The projection's name, or the cursor's of the subscriber.
+        name: String,
         /// The event's position.
         position: Position,
         /// Why.
