@@ -28,10 +28,10 @@ mod set;
 mod worker;
 
 pub(crate) use hash::ListHash;
-pub(crate) use matches::{Direction, Found, Matches};
+pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Index, IndexOptions};
+pub(crate) use set::{Found, Index, IndexOptions};
 
 #[cfg(test)]
 mod tests;

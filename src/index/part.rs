@@ -134,8 +134,8 @@ impl Part {
         Some((Version::new(list.first_version.get() - 1), None))
     }
 
-    /// The first version of a list here, and its places in order with their offsets divided by [`OFFSET_UNIT`].
-    pub(super) fn list(&self, hash: ListHash, until: Position) -> Option<(Version, Vec<(u32, u32)>)> {
+    /// The first version of a list here, and its places in order.
+    pub(super) fn list(&self, hash: ListHash, until: Position) -> Option<(Version, Vec<u32>)> {
         let (first_version, mut places) = match hash {
             ListHash::FIRSTS => (Version::NONE, self.firsts.clone()),
             hash => {
@@ -146,7 +146,7 @@ impl Part {
         while places.last().is_some_and(|place| self.from.plus((*place).into()) > until) {
             places.pop();
         }
-        Some((first_version, places.into_iter().map(|place| (place, self.events[place as usize].unit)).collect()))
+        Some((first_version, places))
     }
 
     fn places(&self, list: &List) -> Vec<u32> {
