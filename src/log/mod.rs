@@ -20,6 +20,8 @@ mod commit;
 mod committer;
 mod draft;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gather;
 mod manifest;
 mod open;
@@ -45,5 +47,5 @@ pub(crate) use record::{Read, footprint};
 pub(crate) use segment::{HEADER_PAGE, Segment};
 pub(crate) use segments::SegmentView;
 pub(crate) use wait::Goal;
-pub(crate) use waiter::Waiter;
+pub(crate) use waiter::{Waiter, wake_task};
 pub(crate) use walk::{Depth, Tail, Visitor, walk};

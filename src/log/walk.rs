@@ -8,7 +8,7 @@
 //! position to be durable, or the manifest's mark of a clean close. What nothing proves is dropped: it was never
 //! acknowledged, or it was the very last batch, of which one disk cannot tell the two apart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -68,6 +68,8 @@ pub(crate) struct Walked {
     pub(crate) next: Position,
     /// How the last segment ends, and what lies behind that; `None` when there is no segment.
     pub(crate) tail: Option<(End, Tail)>,
+    /// Files without a record, of segments that were about to be begun when a crash came.
+    pub(crate) leftovers: Vec<PathBuf>,
 }
 
 /// Walks through the segments that the manifest names, in order. If another process writes the log, only up to the position
@@ -81,7 +83,8 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None };
+    let mut walked =
+        Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None, leftovers: Vec::new() };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
@@ -123,23 +126,25 @@ pub(crate) fn walk(
     }
     // A segment that the writer has just begun is no stray.
     if until.is_none() {
-        check_strays(disk, dir, manifest, walked.next, visitor)?;
+        walked.leftovers = check_strays(disk, dir, manifest, walked.next, visitor)?;
     }
     Ok(walked)
 }
 
 /// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, or the
-/// manifest is an old copy.
+/// manifest is an old copy. The first has no record, and everything before its base position was on the disk when it was
+/// made; since then the log may have gone on in the segment before, if a smaller append found room there. Gives those files.
 fn check_strays(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     next: Position,
     visitor: &mut dyn Visitor,
-) -> Result<()> {
+) -> Result<Vec<PathBuf>> {
+    let mut leftovers = Vec::new();
     let io = |error| Error::io("list", dir.join("log"), error);
     if disk.entry(&dir.join("log")).map_err(io)?.is_none() {
-        return Ok(());
+        return Ok(leftovers);
     }
     let mut names = disk.list(&dir.join("log")).map_err(io)?;
     names.sort();
@@ -151,13 +156,15 @@ fn check_strays(
         let file = disk.open(&dir.join(&name), Access::Read).map_err(|error| Error::io("open", &name, error))?;
         let bytes = file.map().map_err(|error| Error::io("map", &name, error))?;
         let begun = bytes.get(HEADER_PAGE as usize..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
-        if base != next || begun {
+        if base > next || begun {
             let fault = "the manifest does not name this segment: it is older than the log".to_owned();
             let place = Place { file: name, offset: 0, position: base };
             visitor.fault(Damage { place, fault })?;
+        } else {
+            leftovers.push(name);
         }
     }
-    Ok(())
+    Ok(leftovers)
 }
 
 struct Scan<'a> {
@@ -267,7 +274,9 @@ impl Scan<'_> {
             && (HEADER_PAGE..=size).contains(&manifest.durable_end.offset)
         {
             reached = Reached { end: manifest.durable_end, next: manifest.durable.next() };
-            if manifest.clean {
+            // A log that went on after an older copy of the manifest was made, went on here.
+            let here = &self.bytes[reached.end.offset as usize..];
+            if manifest.clean && extent(&here[..here.len().min(PAGE as usize)]) == 0 {
                 return Ok((reached.end, reached.next, Tail::Clean));
             }
         }

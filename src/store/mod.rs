@@ -26,6 +26,8 @@ mod directory;
 mod durability;
 mod event_store;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod open;
 mod options;
 mod pending;

@@ -52,7 +52,7 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
-        let published = publish_position(&*disk, dir, &manifest.store);
+        let published = publish_position(&*disk, dir, &manifest.store)?;
         let position = published.as_ref().map(|published| published.position.clone());
         let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };
         let [a, b, c, d, e, f, g, h, ..] = disk.random();
