@@ -134,14 +134,9 @@ impl Part {
         Some((Version::new(list.first_version.get() - 1), None))
     }
 
-<<<<<<< ours
-    /// The first version of a list here, and its places in order.
-    pub(super) fn list(&self, hash: ListHash, until: Position) -> Option<(Version, Vec<u32>)> {
-=======
-    /// The places of a list in order with their offsets divided by [`OFFSET_UNIT`], none behind `until`, and the version of
-    /// the first of them. Of a stream, none before version `from`: its newest are found whatever its length.
-    pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<(u32, u32)>)> {
->>>>>>> theirs
+    /// The places of a list in order, none behind `until`, and the version of the first of them. Of a stream, none before
+    /// version `from`: its newest are found whatever its length.
+    pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<u32>)> {
         let (first_version, mut places) = match hash {
             ListHash::FIRSTS => (Version::NONE, self.firsts.clone()),
             hash => {

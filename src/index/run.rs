@@ -169,14 +169,9 @@ impl Run {
         let content = map.slice(..content_end);
         let pages = Pages::new(content, checksums);
         let run = Run { first, last, streams, lists: lists as usize, sections, pages, file_bytes };
-<<<<<<< ours
-        let fits = run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
-            && run.range(Section::Directory).len() == buckets(run.lists).saturating_add(1).saturating_mul(BUCKET_BYTES)
-=======
         let fits = covered
             && run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
-            && run.range(Section::Lists).len() == run.lists.saturating_mul(ENTRY_BYTES)
->>>>>>> theirs
+            && run.range(Section::Directory).len() == buckets(run.lists).saturating_add(1).saturating_mul(BUCKET_BYTES)
             && run.range(Section::Times).len() as u64 == (run.time_blocks() * 8);
         if fits { Ok(run) } else { Err(damage("the sections do not fit the header".to_owned())) }
     }
