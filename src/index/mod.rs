@@ -16,7 +16,10 @@
 //! - what it needs in memory does not grow with the number of events or streams: the parts cover a bounded piece of the log.
 
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hash;
+mod heads;
 mod matches;
 mod merge;
 mod pages;
@@ -28,10 +31,10 @@ mod set;
 mod worker;
 
 pub(crate) use hash::ListHash;
-pub(crate) use matches::{Direction, Found, Matches};
+pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Index, IndexOptions};
+pub(crate) use set::{Found, Index, IndexOptions, Looked};
 
 #[cfg(test)]
 mod tests;

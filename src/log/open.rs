@@ -86,8 +86,10 @@ impl Log {
     ) -> Result<Log> {
         let walked = walk(&*disk, dir, &manifest, mode.access, Depth::Behind(mode.known), mode.until, visitor)?;
         if mode.access == Access::ReadWrite {
-            // They hold nothing but room, and what cannot be removed now is no hindrance.
-            walked.strays.iter().for_each(|stray| drop(disk.remove(&dir.join(stray))));
+            for name in &walked.leftovers {
+                // They only take up room. One that cannot be removed stays, and means nothing.
+                let _ = disk.remove(&dir.join(name));
+            }
         }
         let mut unmarked = !manifest.clean;
         if let (Some(entry), Some(walked)) = (manifest.segments.last_mut(), walked.last)
@@ -107,7 +109,7 @@ impl Log {
                     dropped = bytes;
                     (entry.end, entry.torn) = (Some(end), checksum);
                 }
-                Tail::Clean => active = Some(Active { segment: Arc::new(segment), end }),
+                Tail::Clean => active = Some(Active { segment: Arc::new(segment), end, bulk: false }),
             }
         }
         let segments = Segments::new(disk.clone(), dir, manifest.store);
@@ -242,6 +244,10 @@ impl Log {
             closed.store(&*self.disk, &self.dir)?;
             *manifest = closed;
         }
+        // Zeros are kept, as commits into them cost least; room that was only allocated is asked for again when need be.
+        if let Some(active) = quiet.sequencer().active.as_ref().filter(|active| active.bulk) {
+            active.release_rest();
+        }
         Ok(())
     }
 
@@ -275,6 +281,11 @@ impl Log {
         let quiet = self.commit.quiet()?;
         let mut manifest = self.manifest.lock();
         if !self.unmarked.load(Ordering::Acquire) {
+            let active = quiet.sequencer().active.clone();
+            if let Some(Active { segment, .. }) = active {
+                // The session before may have given back what it did not use.
+                segment.file.allocate(segment.header.bytes).map_err(|error| segment.io("allocate", error))?;
+            }
             let next = Manifest { clean: false, ..manifest.clone() };
             self.replace_manifest(&next)?;
             *manifest = next;

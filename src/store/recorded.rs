@@ -10,6 +10,8 @@
 //!
 //! - `timestamp` is in microseconds since 1970-01-01T00:00:00Z.
 
+use std::mem;
+
 use uuid::Uuid;
 
 use crate::{
@@ -60,47 +62,69 @@ pub(super) fn place(draft: &mut Draft, from: usize, count: usize, version: Versi
     }
 }
 
-/// What the index keeps of an event that was read at `offset` of its segment.
-pub(super) fn indexed(index: &Index, event: &RecordedEvent, offset: u64) -> Indexed {
-    let stream = event.stream();
-    Indexed {
-        position: event.position(),
-        offset,
-        version: event.version(),
-        time: event.timestamp().as_micros(),
-        stream: index.stream(stream.as_str()),
-        event_type: index.event_type(event.event_type().as_str()),
-        category: category_list(index, &stream),
+/// Tells what the index keeps of events that are read one behind the other: neighbours often have the same stream or type.
+#[derive(Debug)]
+pub(super) struct Indexing {
+    event: RecordedEvent,
+    before: RecordedEvent,
+    /// Of the event.
+    indexed: Option<Indexed>,
+}
+
+impl Indexing {
+    pub(super) fn new() -> Indexing {
+        Indexing { event: RecordedEvent::none(), before: RecordedEvent::none(), indexed: None }
+    }
+
+    /// The event that was read last.
+    pub(super) fn event(&self) -> &RecordedEvent {
+        &self.event
+    }
+
+    /// Reads the next event, at `offset` of its segment.
+    pub(super) fn next(&mut self, index: &Index, read: &Read<'_>, offset: u64) -> Result<Indexed, String> {
+        let known = self.indexed.take();
+        mem::swap(&mut self.event, &mut self.before);
+        decode_into(read, &mut self.event)?;
+        let Indexing { event, before, .. } = &*self;
+        let (name, event_type) = (event.stream_str(), event.event_type_str());
+        let (stream, category) = match known {
+            Some(known) if before.stream_str() == name => (known.stream, known.category),
+            _ => (index.stream(name), category_list(index, name)),
+        };
+        let event_type = match known {
+            Some(known) if before.event_type_str() == event_type => known.event_type,
+            _ => index.event_type(event_type),
+        };
+        let (position, version) = (event.position(), event.version());
+        let time = event.timestamp().as_micros();
+        Ok(*self.indexed.insert(Indexed { position, offset, version, time, stream, event_type, category }))
     }
 }
 
 /// The list of a stream's category; a stream whose name has no `-` needs none beside its own.
-pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHash> {
-    (stream.category() != stream.as_str()).then(|| index.category(stream.category()))
+pub(super) fn category_list(index: &Index, stream: &str) -> Option<ListHash> {
+    stream.split_once('-').map(|(category, _)| index.category(category))
 }
 
-/// Reads an event from a valid record. The error says why it is none.
+/// Reads an event from a valid record, in place of the event that was there. The error says why it is none.
 #[inline]
-pub(super) fn decode(read: &Read<'_>) -> Result<RecordedEvent, String> {
-    let header = &read.record.header;
-    let Ok(head): Result<&[u8; HEAD_BYTES], _> = read.head().try_into() else {
-        return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", read.head().len()));
-    };
-    if header.kind != EVENT {
-        return Err(format!("a record of kind {}; this version knows kind {EVENT}", header.kind));
+pub(super) fn decode_into(read: &Read<'_>, event: &mut RecordedEvent) -> Result<(), String> {
+    let header = read.header();
+    let head = read.head();
+    if header.kind != EVENT || head.len() != HEAD_BYTES {
+        return Err(format!(
+            "a record of kind {} with a head of {} bytes; this version knows kind {EVENT} with {HEAD_BYTES}",
+            header.kind,
+            head.len()
+        ));
     }
     let mut fields = Reader::new(head);
-    let decoded = (|| {
-        let version = Version::new(fields.u64()?);
-        let timestamp = Timestamp::from_micros(fields.i64()?);
-        let id = EventId::from(Uuid::from_bytes(fields.array()?));
-        let recorded = Recorded { position: header.position, version, id, timestamp };
-        let (stream, event_type, metadata) = (fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize);
-        Some(RecordedEvent::from_body(recorded, read.body(), stream, event_type, metadata))
-    })();
-    match decoded {
-        Some(Ok(event)) => Ok(event),
-        Some(Err(invalid)) => Err(invalid.to_string()),
-        None => Err("the event's head is cut short".to_owned()),
-    }
+    let version = Version::new(fields.u64().unwrap_or_default());
+    let timestamp = Timestamp::from_micros(fields.i64().unwrap_or_default());
+    let id = EventId::from(Uuid::from_bytes(fields.array().unwrap_or_default()));
+    let lens = [fields.u16(), fields.u16()].map(|len| len.unwrap_or_default() as usize);
+    let recorded = Recorded { position: header.position, version, id, timestamp };
+    let lens = [lens[0], lens[1], fields.u32().unwrap_or_default() as usize];
+    event.become_body(recorded, read.bytes, read.body(), lens).map_err(|invalid| invalid.to_string())
 }

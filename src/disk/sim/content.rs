@@ -79,6 +79,14 @@ impl Content {
         self.pending.push(Change::Len(len));
     }
 
+    /// Zeros from here to the end, as far as it is not zero anyhow.
+    pub(super) fn release(&mut self, offset: usize) {
+        let rest = self.cache.get(offset..).unwrap_or_default();
+        if rest.iter().any(|byte| *byte != 0) {
+            self.write(offset, &vec![0; rest.len()]);
+        }
+    }
+
     pub(super) fn sync(&mut self) {
         if self.pending.is_empty() {
             return;

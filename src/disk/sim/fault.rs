@@ -19,6 +19,7 @@ pub(super) enum Op {
     Read,
     Write,
     Allocate,
+    Release,
     Sync,
     Forget,
     Map,
@@ -27,8 +28,8 @@ pub(super) enum Op {
 impl Op {
     /// Whether it may change what is on the disk.
     pub(super) fn changes(self) -> bool {
-        use Op::{Allocate, Create, MakeDir, Remove, Rename, Sync, SyncDir, Write};
-        matches!(self, MakeDir | Create | Rename | Remove | SyncDir | Write | Allocate | Sync)
+        use Op::{Allocate, Create, MakeDir, Release, Remove, Rename, Sync, SyncDir, Write};
+        matches!(self, MakeDir | Create | Rename | Remove | SyncDir | Write | Allocate | Release | Sync)
     }
 }
 

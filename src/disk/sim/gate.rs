@@ -18,6 +18,7 @@ pub(super) struct Gate {
 struct State {
     closed: bool,
     fails: bool,
+    panics: bool,
     /// Who stands at the gate.
     waiting: usize,
     /// Who has synced, or tried to.
@@ -32,6 +33,10 @@ impl Gate {
 
     pub(super) fn fail(&self) {
         self.state.lock().fails = true;
+    }
+
+    pub(super) fn panic(&self) {
+        self.state.lock().panics = true;
     }
 
     pub(super) fn await_arrival(&self) {
@@ -65,6 +70,7 @@ impl Gate {
             self.changed.wait(&mut state);
         }
         state.waiting -= 1;
+        assert!(!state.panics, "the disk panics, as it was told to");
         let result = if state.fails { Err(io::ErrorKind::Other.into()) } else { sync() };
         state.synced.push(thread::current().id());
         self.changed.notify_all();

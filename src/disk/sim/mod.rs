@@ -254,6 +254,11 @@ impl SimDisk {
         self.0.gate.synced()
     }
 
+    /// From now on every sync of a file of the log panics.
+    pub fn panic_in_syncs(&self) {
+        self.0.gate.panic();
+    }
+
     /// From now on every sync of a file of the log fails.
     pub fn fail_syncs(&self) {
         self.0.gate.fail();

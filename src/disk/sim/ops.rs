@@ -141,6 +141,13 @@ impl DiskFile for SimFile {
         })
     }
 
+    fn release(&self, offset: u64) -> io::Result<()> {
+        self.operate(Op::Release, |inner, _| {
+            inner.tree.content_mut(self.file)?.release(offset as usize);
+            Ok(())
+        })
+    }
+
     fn sync(&self) -> io::Result<()> {
         let sync = || {
             self.operate(Op::Sync, |inner, struck| {

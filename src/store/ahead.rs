@@ -1,0 +1,68 @@
+//! Reading ahead along the index.
+//!
+//! Where the events lie that were asked for is found out for some of them at once, and their records are looked at before the
+//! first one is given out. One after the other each would wait for memory several times: for its place in the index, then for its
+//! record.
+
+use super::Store;
+use crate::{
+    error::{Error, Result},
+    index::{Found, Index},
+    log::{LOOKED_AT, SegmentView},
+    version::Position,
+};
+
+/// The places of the events that come next.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// In the order in which they come.
+    found: Vec<Found>,
+    given: usize,
+    /// Why none comes behind them.
+    failed: Option<Error>,
+}
+
+impl Ahead {
+    /// The place of the next event. When there is none ahead, positions are taken from `more`, `limit` at most.
+    #[inline]
+    pub(super) fn next(
+        &mut self,
+        store: &Store,
+        view: &SegmentView,
+        limit: usize,
+        more: impl FnMut() -> Result<Option<Position>>,
+    ) -> Result<Option<Found>> {
+        if self.given == self.found.len() {
+            self.fill(&store.inner.index, limit, more)?;
+            store.inner.log.look_at(view, self.found.iter().map(|found| (found.position, found.offset)));
+        }
+        let next = self.found.get(self.given).copied();
+        self.given += usize::from(next.is_some());
+        Ok(next)
+    }
+
+    fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {
+        self.given = 0;
+        self.found.clear();
+        let mut failed = self.failed.take();
+        let mut positions = Vec::with_capacity(LOOKED_AT);
+        while failed.is_none() && positions.len() < limit.min(LOOKED_AT) {
+            match more() {
+                Ok(Some(position)) => positions.push(position),
+                Ok(None) => break,
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Err(error) = index.locate(&positions, &mut self.found) {
+            failed = Some(error);
+        }
+        // What lies before an error comes first.
+        match failed {
+            Some(error) if self.found.is_empty() => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(())
+            }
+        }
+    }
+}
