@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Combinations tried one after the other, of one moment.
-const COMBINATIONS: usize = 32;
+const COMBINATIONS: usize = 16;
 /// Others, at the level of sectors.
 const SAMPLES: usize = 4;
 
