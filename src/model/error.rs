@@ -130,6 +130,14 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// The rule that forbade it, when it was refused by one of this kind.
+    pub fn refusal<R: std::error::Error + 'static>(&self) -> Option<&R> {
+        match self {
+            ModelError::Refused(reason) => reason.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// A refusal by a rule of the domain.
     pub fn refused(reason: impl std::error::Error + Send + Sync + 'static) -> ModelError {
         ModelError::Refused(Box::new(reason))

@@ -31,6 +31,7 @@ mod metadata;
 mod page;
 mod projection;
 mod reaction;
+mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
@@ -54,6 +55,7 @@ pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,
 };
+pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;

@@ -33,6 +33,6 @@ pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
 pub use queries::{GetOrder, GetOrdersByStatus, GetUserOrders};
 pub use query::{OrderPage, OrderQueryHandler, OrderRow};
-pub use request::{OrderAction, OrderReceipt, OrderRequest};
+pub use request::{OrderAction, OrderRequest};
 pub use service::OrderService;
 pub use shipping::ShippingOnPayment;
