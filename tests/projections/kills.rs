@@ -88,7 +88,7 @@ fn many_orders(place: &Path) -> Vec<RecordedEvent> {
     let mut orders: Vec<Order> = (0..ORDERS).map(|_| Order::default()).collect();
     for step in 0..4 {
         for (n, order) in orders.iter_mut().enumerate() {
-            let broken = n % 97 == 0 && step == 2;
+            let broken = n.is_multiple_of(97) && step == 2;
             let event = if broken {
                 NewEvent::new("PaymentCompletedEvent".parse().unwrap(), "{\"paymentId\":7}")
             } else {
@@ -129,7 +129,7 @@ fn command(order: usize, step: usize) -> OrderCommand {
         },
         1 => OrderCommand::AddOrderItem { order_id, item: item("b"), at },
         2 => OrderCommand::CompletePayment { order_id, payment_id: "p".into(), at },
-        _ if order % 97 == 0 => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
+        _ if order.is_multiple_of(97) => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
         _ => OrderCommand::StartShipping { order_id, tracking_number: "t".into(), at },
     }
 }
