@@ -20,6 +20,7 @@ mod device;
 mod disk;
 mod import;
 mod machine;
+mod model;
 mod open;
 mod picture;
 mod projection;
@@ -68,6 +69,7 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
         ("subscribe", &subscribe::CASES),
         ("snapshot", &snapshot::CASES),
         ("projection", &projection::CASES),
+        ("model", &model::CASES),
     ];
     for (group, cases) in groups {
         for (case, run) in cases {

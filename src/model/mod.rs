@@ -25,9 +25,12 @@ mod command;
 mod consistency;
 mod error;
 mod event;
+mod event_bus;
 mod metadata;
 mod page;
 mod projection;
+mod reaction;
+mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
@@ -44,12 +47,14 @@ pub use command::{AggregateCommand, Command, CommandHandler, Committed, InvalidF
 pub use consistency::Consistency;
 pub use error::{ConcurrencyError, ModelError};
 pub use event::{DomainEvent, Upcaster};
+pub use event_bus::{EventBus, EventHandler};
 pub use metadata::Metadata;
 pub use page::{BadPage, Page, Pagination};
 pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,
 };
+pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;
