@@ -17,9 +17,11 @@ use super::{
     import::Import,
     orders::Orders,
     output::{Output, say},
+    projections::Projections,
     read::Read,
     stats::Stats,
     streams::Streams,
+    users::Users,
     verify::Verify,
 };
 
@@ -58,6 +60,8 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Users(Users),
+    Projections(Projections),
     Demo(Demo),
 }
 
@@ -72,6 +76,8 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Users(command) => command.run(store, out),
+            Command::Projections(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }
     }

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
     hash::ListHash,
+    heads::Heads,
     matches::{Direction, Matches, Piece},
     part::{Indexed, Part},
     run::{INDEX, ListPlace, Run, TIME_BLOCK},
@@ -32,6 +33,14 @@ pub(crate) struct IndexOptions {
     pub(crate) part_bytes: u64,
     /// Whether runs are written of frozen parts; whoever only reads waits for the writer to do it.
     pub(crate) writes: bool,
+}
+
+/// The newest event of a stream among those up to a position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    pub(crate) until: Position,
 }
 
 /// The index of a store.
@@ -64,6 +73,7 @@ pub(super) struct State {
     pub(super) runs: Arc<Vec<Arc<Run>>>,
     pub(super) frozen: Vec<Arc<Part>>,
     active: Part,
+    heads: Heads,
 }
 
 /// Where an event lies.
@@ -86,20 +96,31 @@ impl State {
         [&self.active].into_iter().chain(self.frozen.iter().rev().map(|part| &**part))
     }
 
+    /// The last position that the runs and parts know.
+    fn last(&self) -> Position {
+        self.active.end().previous()
+    }
+
     fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
+        let head = self.heads.get(stream).filter(|(_, position)| *position <= until);
+        match head.or_else(|| self.newest_in_parts(stream, until)) {
+            Some(newest) => Ok(newest),
+            None => newest_in_runs(&self.runs, stream, until),
+        }
+    }
+
+    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell.
+    fn newest_in_parts(&self, stream: ListHash, until: Position) -> Option<(Version, Position)> {
         let mut version = None;
         for part in self.parts() {
             match part.newest(stream, until) {
-                Some((version, Some(position))) => return Ok((version, position)),
+                Some((version, Some(position))) => return Some((version, position)),
                 // It is behind `until` here: what is before it is in an older part or run.
                 Some((before, None)) => version = Some(before),
                 None => {}
             }
         }
-        if version == Some(Version::NONE) {
-            return Ok((Version::NONE, Position::START));
-        }
-        newest_in_runs(&self.runs, stream, until)
+        (version == Some(Version::NONE)).then_some((Version::NONE, Position::START))
     }
 }
 
@@ -155,7 +176,12 @@ impl Index {
             disk,
             dir: dir.to_owned(),
             options,
-            state: RwLock::new(State { runs: Arc::new(runs), frozen: Vec::new(), active: Part::new(covered.next()) }),
+            state: RwLock::new(State {
+                runs: Arc::new(runs),
+                frozen: Vec::new(),
+                active: Part::new(covered.next()),
+                heads: Heads::default(),
+            }),
             written: Condvar::new(),
             failed: Mutex::new(false),
         });
@@ -184,14 +210,16 @@ impl Index {
 
     /// The last position that the runs and parts know.
     pub(crate) fn last(&self) -> Position {
-        self.shared.state.read().active.end().previous()
+        self.shared.state.read().last()
     }
 
     /// Adds the next events. Each takes up so many bytes of the log.
     pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)>) {
         let mut state = self.shared.state.write();
+        let State { active, heads, .. } = &mut *state;
         for (event, bytes) in events {
-            state.active.add(&event, bytes);
+            active.add(&event, bytes);
+            heads.put(event.stream, event.version, event.position);
         }
     }
 
@@ -236,15 +264,21 @@ impl Index {
         self.shared.state.read().newest(stream, until)
     }
 
-    /// Looks at what [`Index::newest`] will need of the disk, without holding anyone up.
-    pub(crate) fn warm(&self, stream: ListHash) -> Result<()> {
+    /// Looks for the newest events of streams, without holding anyone up while runs are asked.
+    pub(crate) fn look(&self, streams: &[ListHash]) -> Result<Vec<Looked>> {
         let state = self.shared.state.read();
-        if state.parts().any(|part| part.newest(stream, Position::MAX).is_some()) {
-            return Ok(());
-        }
+        let until = state.last();
+        // In a loop of its own: what is not in the caches is then waited for together.
+        let heads: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
+        let in_memory = |(stream, head): (&ListHash, Option<_>)| head.or_else(|| state.newest_in_parts(*stream, until));
+        let found: Vec<_> = streams.iter().zip(heads).map(in_memory).collect();
         let runs = state.runs.clone();
         drop(state);
-        newest_in_runs(&runs, stream, Position::MAX).map(|_| ())
+        let looked = |(stream, found): (&ListHash, Option<_>)| {
+            let (version, position) = found.map_or_else(|| newest_in_runs(&runs, *stream, until), Ok)?;
+            Ok(Looked { version, position, until })
+        };
+        streams.iter().zip(found).map(looked).collect()
     }
 
     /// The offset in its segment of an event.
