@@ -38,6 +38,8 @@
 //!
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod codec;
 mod disk;
 pub mod error;
@@ -50,6 +52,10 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(any(feature = "server", feature = "client"))]
+mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;
 pub mod version;
 

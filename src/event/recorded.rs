@@ -90,6 +90,18 @@ impl RecordedEvent {
         RecordedEvent { position, version, id, timestamp, body, stream_end, type_end, metadata_end }
     }
 
+    /// Stream name, event type, metadata and payload behind each other, and how many bytes the first three have.
+    #[cfg(any(feature = "server", feature = "client"))]
+    pub(crate) fn body(&self) -> (&Bytes, [u32; 3]) {
+        (&self.body, [self.stream_end, self.type_end - self.stream_end, self.metadata_end - self.type_end])
+    }
+
+    /// Whether its stream's name begins with this.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_of_prefix(&self, prefix: &str) -> bool {
+        self.body[..self.stream_end as usize].starts_with(prefix.as_bytes())
+    }
+
     /// Its place in the whole log.
     pub fn position(&self) -> Position {
         self.position
