@@ -53,6 +53,10 @@ pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
 #[cfg(any(feature = "server", feature = "client"))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "client")),
+    allow(dead_code, unused_imports, reason = "each needs its half")
+)]
 mod protocol;
 #[cfg(feature = "server")]
 pub mod server;

@@ -10,6 +10,8 @@
 //! - `length`: bytes behind this field, so 14 and those of the body;
 //! - `checksum`: CRC-32 (IEEE) of the length's four bytes and of everything behind the checksum.
 
+use std::io::IoSlice;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::malformed;
@@ -137,6 +139,26 @@ impl Frame {
         let pieces = self.pieces.iter().map(|(_, piece)| &piece[..]).chain(std::iter::once(&[][..]));
         let own = starts.zip(ends).map(|(start, end)| &self.own[start..end]);
         own.zip(pieces).flat_map(|(own, piece)| [own, piece]).filter(|chunk| !chunk.is_empty())
+    }
+
+    /// The bytes of frames that go out one behind the other, without the first `skip`: as many pieces as there is room for. Returns
+    /// how many there are.
+    pub(crate) fn pieces<'a>(
+        frames: impl Iterator<Item = &'a Frame>,
+        mut skip: usize,
+        pieces: &mut [IoSlice<'a>],
+    ) -> usize {
+        let mut count = 0;
+        for chunk in frames.flat_map(Frame::chunks) {
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            let Some(piece) = pieces.get_mut(count) else { break };
+            *piece = IoSlice::new(&chunk[skip..]);
+            (count, skip) = (count + 1, 0);
+        }
+        count
     }
 
     /// All bytes in one piece.

@@ -140,8 +140,7 @@ fn request() -> impl Strategy<Value = Request> {
         stream().prop_map(Request::StreamVersion),
         Just(Request::LastPosition),
         (resume(), any::<u32>()).prop_map(|(resume, credit)| Request::Subscribe(resume, credit)),
-        (any::<u64>(), position())
-            .prop_map(|(subscription, position)| Request::Acknowledge { subscription, position }),
+        (any::<u64>(), position()).prop_map(|(subscription, position)| Request::Acknowledge { subscription, position }),
         any::<u64>().prop_map(|request| Request::Cancel { request }),
         (any::<u64>(), any::<u32>()).prop_map(|(request, bytes)| Request::Credit { request, bytes }),
         snapshot().prop_map(Request::SaveSnapshot),
@@ -215,10 +214,16 @@ fn skip_reason() -> impl Strategy<Value = SkipReason> {
 }
 
 fn response() -> impl Strategy<Value = Response> {
-    let appended = (version(), version(), position())
-        .prop_map(|(first_version, version, position)| Appended { first_version, version, position });
-    let skipped = (stream(), version(), skip_reason())
-        .prop_map(|(stream, version, reason)| SkippedSnapshot { stream, version, reason });
+    let appended = (version(), version(), position()).prop_map(|(first_version, version, position)| Appended {
+        first_version,
+        version,
+        position,
+    });
+    let skipped = (stream(), version(), skip_reason()).prop_map(|(stream, version, reason)| SkippedSnapshot {
+        stream,
+        version,
+        reason,
+    });
     let loaded = (prop::option::of(snapshot()), prop::collection::vec(skipped, 0..3));
     let streams = prop::collection::vec((stream(), version()), 0..4);
     prop_oneof![
@@ -408,11 +413,8 @@ fn shown() -> HashMap<&'static str, Vec<u8>> {
     };
     let recorded = RecordedEvent::new(recorded, &stream(), &paid(), b"", b"{}");
     let appended = Appended { first_version: Version::FIRST, version: Version::FIRST, position: Position::new(42) };
-    let conflict = Error::WrongExpectedVersion {
-        stream: stream(),
-        expected: ExpectedVersion::NoStream,
-        actual: Version::FIRST,
-    };
+    let conflict =
+        Error::WrongExpectedVersion { stream: stream(), expected: ExpectedVersion::NoStream, actual: Version::FIRST };
     let subscribe = Subscribe::new().category("order").cursor(CursorName::new("mailer").unwrap());
     let welcome = Welcome { frame_bytes: 83_886_080, requests: 1024, server: "factlog 0.1.0".into() };
     HashMap::from([
@@ -432,10 +434,7 @@ fn shown() -> HashMap<&'static str, Vec<u8>> {
         ("subscribe", Request::Subscribe(Resume { subscribe, behind: None }, 65_536).encode(5).to_bytes()),
         ("subscribed", Response::Position(Position::new(40)).encode(5).to_bytes()),
         ("credit", Request::Credit { request: 5, bytes: 32_768 }.encode(0).to_bytes()),
-        (
-            "acknowledge",
-            Request::Acknowledge { subscription: 5, position: Position::new(42) }.encode(6).to_bytes(),
-        ),
+        ("acknowledge", Request::Acknowledge { subscription: 5, position: Position::new(42) }.encode(6).to_bytes()),
         ("done", Response::Done.encode(6).to_bytes()),
     ])
 }

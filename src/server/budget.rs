@@ -55,11 +55,12 @@ impl Budgets {
 impl Held {
     /// Both together.
     pub(super) fn add(&mut self, other: Held) {
-        let merge = |to: &mut Option<OwnedSemaphorePermit>, from: Option<OwnedSemaphorePermit>| match (to.as_mut(), from) {
-            (Some(to), Some(from)) => to.merge(from),
-            (None, from) => *to = from,
-            (Some(_), None) => {}
-        };
+        let merge =
+            |to: &mut Option<OwnedSemaphorePermit>, from: Option<OwnedSemaphorePermit>| match (to.as_mut(), from) {
+                (Some(to), Some(from)) => to.merge(from),
+                (None, from) => *to = from,
+                (Some(_), None) => {}
+            };
         merge(&mut self.own, other.own);
         merge(&mut self.total, other.total);
     }

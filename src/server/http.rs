@@ -70,7 +70,8 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            let text = spawn_blocking(move || common.metrics.text(&common.store)).await;
+            let text =
+                spawn_blocking(move || common.metrics.text(&common.store, &common.requests, &common.responses)).await;
             (StatusCode::OK, PROMETHEUS, text.unwrap_or_default())
         }
         (&Method::GET | &Method::HEAD, "/health") => (StatusCode::OK, TEXT, "alive\n".to_owned()),

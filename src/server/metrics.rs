@@ -12,6 +12,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::budget::Budget;
 use crate::{store::Store, version::Position};
 
 /// The numbers of a server. Counting is an addition in memory.
@@ -33,6 +34,8 @@ pub(super) struct Metrics {
     pub(super) sent_bytes: Counter,
     subscriptions: Gauge,
     lag: Gauge,
+    request_bytes: Gauge,
+    response_bytes: Gauge,
     store: OfStore,
     /// Where each subscription has come to.
     followers: Mutex<Vec<Arc<AtomicU64>>>,
@@ -78,6 +81,8 @@ impl Metrics {
         let connections = gauge("connections", "Connections that are open");
         let subscriptions = gauge("subscriptions", "Subscriptions that are open");
         let lag = gauge("subscription_lag_events", "How many events the last of the subscriptions is behind the log");
+        let request_bytes = gauge("request_bytes_in_flight", "Bytes of requests that are not answered");
+        let response_bytes = gauge("response_bytes_in_flight", "Bytes of responses that are not sent");
         let store = OfStore {
             events: gauge("events", "Events in the store"),
             streams: gauge("streams", "Streams in the store"),
@@ -102,6 +107,8 @@ impl Metrics {
             sent_bytes,
             subscriptions,
             lag,
+            request_bytes,
+            response_bytes,
             store,
             followers: Mutex::default(),
         }
@@ -118,9 +125,11 @@ impl Metrics {
     }
 
     /// All numbers as text. Looks at the store's files' sizes.
-    pub(super) fn text(&self, store: &Store) -> String {
+    pub(super) fn text(&self, store: &Store, requests: &Budget, responses: &Budget) -> String {
         let stats = store.stats();
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.request_bytes.set(number(requests.held() as u64));
+        self.response_bytes.set(number(responses.held() as u64));
         self.store.events.set(number(stats.events));
         self.store.streams.set(number(stats.streams));
         self.store.segments.set(number(stats.segments));

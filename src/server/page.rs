@@ -111,13 +111,18 @@ fn stream_page(read: &mut ReadStream, store: &Store) -> Result<Page> {
     let events = store.read_stream(read.clone());
     let ReadStream { from, to, limit, backwards, .. } = read;
     let backwards = *backwards;
-    let mut page = fill(limit, events, |_| true, |event| {
-        if backwards {
-            *to = event.version().previous();
-        } else {
-            *from = event.version().next();
-        }
-    })?;
+    let mut page = fill(
+        limit,
+        events,
+        |_| true,
+        |event| {
+            if backwards {
+                *to = event.version().previous();
+            } else {
+                *from = event.version().next();
+            }
+        },
+    )?;
     page.more &= from <= to && *to > Version::NONE;
     Ok(page)
 }
@@ -127,13 +132,18 @@ fn all_page(read: &mut ReadAll, store: &Store, access: &Access) -> Result<Page> 
     let events = store.read_all(read.clone().limit(usize::MAX));
     let ReadAll { after, before, limit, backwards, .. } = read;
     let backwards = *backwards;
-    fill(limit, events, |event| access.sees(event), |event| {
-        if backwards {
-            *before = event.position();
-        } else {
-            *after = event.position();
-        }
-    })
+    fill(
+        limit,
+        events,
+        |event| access.sees(event),
+        |event| {
+            if backwards {
+                *before = event.position();
+            } else {
+                *after = event.position();
+            }
+        },
+    )
 }
 
 fn streams_page(prefix: &str, after: &mut Position, store: &Store, access: &Access) -> Result<Page> {

@@ -261,12 +261,7 @@ impl Session {
     }
 
     /// Does what may take long beside everything else.
-    fn slowly(
-        &mut self,
-        id: u64,
-        ticket: Ticket,
-        work: impl FnOnce(&Store) -> Result<Response> + Send + 'static,
-    ) {
+    fn slowly(&mut self, id: u64, ticket: Ticket, work: impl FnOnce(&Store) -> Result<Response> + Send + 'static) {
         let with = self.with.clone();
         self.tasks.spawn(async move {
             let store = with.store.clone();

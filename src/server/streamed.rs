@@ -152,7 +152,13 @@ pub(super) struct Entry {
 
 impl AllStreamed {
     /// Begins an answer.
-    pub(super) fn begin(&self, request: u64, credit: u32, cursor: Option<CursorName>, sent: Arc<AtomicU64>) -> Result<Entry> {
+    pub(super) fn begin(
+        &self,
+        request: u64,
+        credit: u32,
+        cursor: Option<CursorName>,
+        sent: Arc<AtomicU64>,
+    ) -> Result<Entry> {
         let mut all = self.0.lock();
         if all.len() >= MOST || all.contains_key(&request) {
             let reason = format!("a connection has at most {MOST} reads and subscriptions, each with an id of its own");

@@ -43,7 +43,8 @@ pub(super) async fn follow(request: u64, resume: Resume, entry: Entry, with: Sur
     entry.streamed.reached(start);
     with.answer(request, Ok(Response::Position(start)), ticket).await;
     let mut shutdown = with.shutdown.clone();
-    let mut following = Following { request, subscribe, at: start, told: start, streamed: &entry.streamed, with: &with };
+    let mut following =
+        Following { request, subscribe, at: start, told: start, streamed: &entry.streamed, with: &with };
     let ended = tokio::select! {
         ended = following.run() => ended,
         () = shutdown.wait() => Err(with.shutting_down()),

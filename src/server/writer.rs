@@ -32,6 +32,7 @@ pub(super) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
 const PIECES: usize = 256;
 
 /// What a request takes until its answer is on its way.
+#[allow(dead_code, reason = "it is given back by being dropped")]
 #[derive(Debug, Default)]
 pub(super) struct Ticket {
     /// One of the requests that are worked on at a time.
@@ -61,9 +62,10 @@ impl Future for Appending {
     type Output = (u64, Result<Vec<Appended>>, u64, Instant, Ticket);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.appended.as_mut().poll(context).map(|appended| {
-            (self.request, appended, self.events, self.arrived, self.ticket.take().unwrap_or_default())
-        })
+        self.appended
+            .as_mut()
+            .poll(context)
+            .map(|appended| (self.request, appended, self.events, self.arrived, self.ticket.take().unwrap_or_default()))
     }
 }
 
@@ -152,20 +154,7 @@ impl<'a> Writer<'a> {
             let Writer { sink, queue, written, .. } = self;
             let write = std::future::poll_fn(|context| {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
-                let (mut count, mut skip) = (0, *written);
-                'all: for (frame, ..) in queue.iter() {
-                    for chunk in frame.chunks() {
-                        if skip >= chunk.len() {
-                            skip -= chunk.len();
-                            continue;
-                        }
-                        pieces[count] = IoSlice::new(&chunk[skip..]);
-                        (count, skip) = (count + 1, 0);
-                        if count == PIECES {
-                            break 'all;
-                        }
-                    }
-                }
+                let count = Frame::pieces(queue.iter().map(|(frame, ..)| frame), *written, &mut pieces);
                 Pin::new(&mut *sink).poll_write_vectored(context, &pieces[..count])
             });
             match timeout(self.patience, write).await {
