@@ -45,6 +45,9 @@ mod disk;
 pub mod error;
 pub mod event;
 pub mod event_store;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod layout;
 pub mod limits;
@@ -61,6 +64,8 @@ mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};

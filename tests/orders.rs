@@ -8,10 +8,13 @@ use std::{path::Path, sync::Arc, thread};
 use factlog::{
     EventId, EventStore, ExpectedVersion, MemoryStore, NewEvent, Position, ReadAll, ReadStream, RecordedEvent, Store,
     StreamName, Version, block_on,
-    model::{Aggregate, AggregateRoot, BusinessTime, Checkpoint, ModelError, Projection, Repository, SqliteViews},
+    model::{
+        Aggregate, AggregateRoot, BusinessTime, Checkpoint, CommandHandler, Metadata, ModelError, Projection,
+        Repository, SqliteViews,
+    },
     orders::{
-        NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
-        Pagination, ShippingAddress,
+        ImportedOrderCommand, NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler,
+        OrderStatus, Page, Pagination, ShippingAddress,
     },
 };
 use rusqlite::Connection;
@@ -89,12 +92,12 @@ fn cancel(id: &str) -> OrderCommand {
 fn handle(store: &Arc<dyn EventStore>, commands: &[OrderCommand]) {
     let handler = OrderCommandHandler::new(Arc::clone(store));
     for command in commands {
-        block_on(handler.handle(command)).unwrap();
+        block_on(handler.handle(command, &Metadata::none())).unwrap();
     }
 }
 
 fn refusal(store: &Arc<dyn EventStore>, command: &OrderCommand) -> ModelError {
-    block_on(OrderCommandHandler::new(Arc::clone(store)).handle(command)).unwrap_err()
+    block_on(OrderCommandHandler::new(Arc::clone(store)).handle(command, &Metadata::none())).unwrap_err()
 }
 
 fn events_of(store: &Arc<dyn EventStore>, id: &str) -> Vec<RecordedEvent> {
@@ -177,7 +180,7 @@ fn of_racing_creations_exactly_one_succeeds() {
         let racers: Vec<_> = (0..8)
             .map(|_| {
                 let handler = OrderCommandHandler::new(Arc::clone(&store));
-                thread::spawn(move || block_on(handler.handle(&placed("raced"))))
+                thread::spawn(move || block_on(handler.handle(&placed("raced"), &Metadata::none())))
             })
             .collect();
         let results: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).collect();
@@ -197,7 +200,8 @@ fn commands_that_meet_each_other_are_decided_again_and_none_is_lost() {
                 let handler = OrderCommandHandler::new(Arc::clone(&store));
                 thread::spawn(move || {
                     for n in 0..10 {
-                        block_on(handler.handle(&add("busy", item(&format!("{racer}-{n}"), 1, "0.01")))).unwrap();
+                        let command = add("busy", item(&format!("{racer}-{n}"), 1, "0.01"));
+                        block_on(handler.handle(&command, &Metadata::none())).unwrap();
                     }
                 })
             })
@@ -254,10 +258,12 @@ fn a_save_on_an_old_version_is_refused_and_keeps_what_was_decided() {
             let event = order.state().decide(&pay("1")).unwrap();
             order.record(&event).unwrap();
         }
-        assert_eq!(block_on(orders.save(&mut first)).unwrap().unwrap().version, Version::new(2));
+        let save = |order: &mut AggregateRoot<Order>| block_on(orders.save(order, &Metadata::none()));
+        let committed = save(&mut first).unwrap();
+        assert_eq!((committed.version, committed.position, committed.events), (Version::new(2), Position::new(2), 1));
         assert_eq!((first.version(), first.uncommitted().len()), (Version::new(2), 0));
-        assert_eq!(block_on(orders.save(&mut first)).unwrap(), None);
-        let error = block_on(orders.save(&mut second)).unwrap_err();
+        assert_eq!(save(&mut first).unwrap(), factlog::model::Committed { events: 0, ..committed });
+        let error = save(&mut second).unwrap_err();
         assert_eq!(error.to_string(), "Expected version 1, but current version is 2");
         assert!(error.is_retryable());
         assert_eq!((second.version(), second.uncommitted().len()), (Version::FIRST, 1));
@@ -280,7 +286,8 @@ fn an_imported_event_has_the_id_and_time_of_the_original() {
     on_every_store(|store| {
         let id = EventId::generate();
         let handler = OrderCommandHandler::new(Arc::clone(&store));
-        block_on(handler.handle_imported(&placed("1"), id)).unwrap();
+        let imported = ImportedOrderCommand { command: placed("1"), event_id: id };
+        block_on(handler.handle(&imported, &Metadata::none())).unwrap();
         let event = &events_of(&store, "1")[0];
         assert_eq!((event.id(), event.timestamp()), (id, noon().timestamp()));
     });

@@ -14,9 +14,9 @@ use std::{
 use clap::Args;
 use factlog::{
     EventId, block_on,
-    model::{Aggregate, BusinessTime, ModelError},
+    model::{Aggregate, BusinessTime, CommandBus, ModelError},
     orders::{
-        Money, NewItem, Order, OrderCommand, OrderCommandHandler, OrderQueryHandler, OrderStatus, Page, ShippingAddress,
+        Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus, Page, ShippingAddress,
     },
 };
 use serde::Serialize;
@@ -53,11 +53,11 @@ impl Demo {
     pub fn run(self, out: &mut Output) -> Result<(), Failure> {
         let place = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
         let store = open::for_writing(&place)?;
-        let handler = OrderCommandHandler::new(Arc::new(store.clone()));
+        let service = OrderService::new(Arc::new(store.clone()))?;
 
         say(format_args!("{JOBS} threads see orders of {USERS} users through their lives, one command at a time."));
         let started = Instant::now();
-        let orders = place_orders(&handler)?;
+        let orders = place_orders(service.commands())?;
         let seconds = started.elapsed().as_secs_f64();
         let events = block_on(factlog::EventStore::last_position(&store))?.get();
         let speed = events as f64 / seconds;
@@ -101,7 +101,7 @@ fn say_what_next(place: &Path) {
 }
 
 /// Sees orders through their lives, and returns how many.
-fn place_orders(handler: &OrderCommandHandler) -> Result<u64, Failure> {
+fn place_orders(bus: &CommandBus) -> Result<u64, Failure> {
     let progress = Progress::new(Unit::Things("orders"), Some(ORDERS));
     let (next, started) = (AtomicU64::new(1), Instant::now());
     let job = || {
@@ -112,7 +112,7 @@ fn place_orders(handler: &OrderCommandHandler) -> Result<u64, Failure> {
                 break;
             }
             for command in life(number)? {
-                block_on(handler.handle(&command))?;
+                block_on(bus.dispatch(command))?;
             }
             progress.add(1);
             placed += 1;

@@ -1,6 +1,6 @@
 //! `factlog orders`: the sample domain from the command line.
 //!
-//! What changes an order goes through [`OrderCommandHandler`]; what is asked goes through the read model, which is
+//! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
 use std::{
@@ -13,7 +13,7 @@ use factlog::{
     EventStore, RecordedEvent, block_on,
     model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
     orders::{
-        NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
+        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus, Page,
         ShippingAddress,
     },
 };
@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::{
-    append, event_line,
+    event_line,
     failure::Failure,
     open,
     orders_import::OrdersImport,
@@ -137,12 +137,6 @@ struct Time {
     at: Option<BusinessTime>,
 }
 
-impl Time {
-    fn get(self) -> BusinessTime {
-        self.at.unwrap_or_else(BusinessTime::now)
-    }
-}
-
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["user", "status"]).required(true).multiple(true))]
 struct List {
@@ -181,47 +175,40 @@ impl Orders {
 }
 
 impl OrdersCommand {
-    /// The command of the domain; `None` for those that only ask.
-    fn into_domain(self) -> Option<OrderCommand> {
-        Some(match self {
-            OrdersCommand::Create { id: order_id, user: user_id, items, address: shipping_address, time } => {
-                OrderCommand::CreateOrder { order_id, user_id, items, shipping_address, at: time.get() }
+    /// What is asked of an order; `None` for those that only ask about orders.
+    fn into_request(self) -> Option<OrderRequest> {
+        let (order_id, time, action) = match self {
+            OrdersCommand::Create { id, user: user_id, items, address: shipping_address, time } => {
+                (id, time, OrderAction::Create { user_id, items, shipping_address })
             }
-            OrdersCommand::AddItem { id: order_id, item, time } => {
-                OrderCommand::AddOrderItem { order_id, item, at: time.get() }
+            OrdersCommand::AddItem { id, item, time } => (id, time, OrderAction::AddItem { item }),
+            OrdersCommand::RemoveItem { id, product: product_id, time } => {
+                (id, time, OrderAction::RemoveItem { product_id })
             }
-            OrdersCommand::RemoveItem { id: order_id, product: product_id, time } => {
-                OrderCommand::RemoveOrderItem { order_id, product_id, at: time.get() }
+            OrdersCommand::Confirm { id, time } => (id, time, OrderAction::Confirm),
+            OrdersCommand::Pay { id, payment: payment_id, time } => (id, time, OrderAction::Pay { payment_id }),
+            OrdersCommand::Ship { id, tracking: tracking_number, time } => {
+                (id, time, OrderAction::Ship { tracking_number })
             }
-            OrdersCommand::Confirm { id: order_id, time } => OrderCommand::ConfirmOrder { order_id, at: time.get() },
-            OrdersCommand::Pay { id: order_id, payment: payment_id, time } => {
-                OrderCommand::CompletePayment { order_id, payment_id, at: time.get() }
-            }
-            OrdersCommand::Ship { id: order_id, tracking: tracking_number, time } => {
-                OrderCommand::StartShipping { order_id, tracking_number, at: time.get() }
-            }
-            OrdersCommand::Deliver { id: order_id, time } => {
-                OrderCommand::CompleteDelivery { order_id, at: time.get() }
-            }
-            OrdersCommand::Cancel { id: order_id, reason, time } => {
-                OrderCommand::CancelOrder { order_id, reason, at: time.get() }
-            }
+            OrdersCommand::Deliver { id, time } => (id, time, OrderAction::Deliver),
+            OrdersCommand::Cancel { id, reason, time } => (id, time, OrderAction::Cancel { reason }),
             OrdersCommand::Show { .. }
             | OrdersCommand::History { .. }
             | OrdersCommand::List(_)
             | OrdersCommand::Import(_) => return None,
-        })
+        };
+        Some(OrderRequest { order_id, at: time.at, action })
     }
 
     fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
-        let Some(command) = self.into_domain() else {
+        let Some(request) = self.into_request() else {
             return Ok(());
         };
-        let stream = Order::stream(command.order_id())?;
+        Order::stream(&request.order_id)?;
         let store = open::for_writing(place)?;
-        let handler = OrderCommandHandler::new(Arc::new(store.clone()));
-        let appended = block_on(handler.handle(&command))?;
-        append::acknowledge(&stream, &appended, out)?;
+        let orders = OrderService::new(Arc::new(store.clone()))?;
+        let receipt = block_on(orders.handle(request))?;
+        out.acknowledge(&receipt)?;
         Ok(store.close()?)
     }
 }

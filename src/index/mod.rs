@@ -16,6 +16,8 @@
 //! - what it needs in memory does not grow with the number of events or streams: the parts cover a bounded piece of the log.
 
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hash;
 mod matches;
 mod merge;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::command::InvalidField;
 use crate::{
     error::{Action, Error},
     event::{EventType, InvalidInput, RecordedEvent, StreamName},
@@ -57,6 +58,28 @@ pub enum ModelError {
         reason: String,
     },
 
+    /// A field of a command or query that cannot be meant. Nothing was done.
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+
+    /// A bus knows nobody for a command or query of this type.
+    #[error("No handler found for {kind}: {name}")]
+    NoHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
+    },
+
+    /// A bus was given a second handler for commands or queries of one type.
+    #[error("There is a handler for {kind} {name} already")]
+    DuplicateHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
+    },
+
     /// The store failed or refused.
     #[error(transparent)]
     Store(Error),
@@ -94,18 +117,24 @@ impl ModelError {
         }
     }
 
+    /// What the caller can do next: as for [`Error::action`]. A rule of the domain, a missing aggregate and an event that
+    /// this program cannot read call for another command or another program, not for another attempt.
+    pub fn action(&self) -> Action {
+        match self {
+            ModelError::Concurrency(_) => Action::DecideAgain,
+            ModelError::Store(error) => error.action(),
+            #[cfg(feature = "sqlite")]
+            ModelError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
+                _ => Action::FixInput,
+            },
+            _ => Action::FixInput,
+        }
+    }
+
     /// Whether the same command may succeed when it is tried again as it is, after loading the aggregate anew.
     pub fn is_retryable(&self) -> bool {
-        match self {
-            ModelError::Concurrency(_) => true,
-            ModelError::Store(error) => matches!(error.action(), Action::Retry | Action::DecideAgain),
-            #[cfg(feature = "sqlite")]
-            ModelError::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
-            _ => false,
-        }
+        matches!(self.action(), Action::Retry | Action::DecideAgain)
     }
 }
 

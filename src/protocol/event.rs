@@ -65,7 +65,7 @@ impl EventsFrame {
         own.put_u16_le(event_type as u16);
         own.put_u32_le(metadata);
         own.put_u32_le(body.len() as u32);
-        self.frame.piece(body.clone());
+        self.frame.piece(body);
         self.events += 1;
     }
 
@@ -102,10 +102,12 @@ pub(super) fn take_events(fields: &mut Fields) -> Result<Vec<RecordedEvent>> {
 fn take_event(fields: &mut Fields) -> Result<RecordedEvent> {
     let (position, version) = (fields.position()?, fields.version()?);
     let (timestamp, id) = (fields.timestamp()?, fields.id()?);
-    let (stream, event_type, metadata) = (fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize);
+    let lengths = [fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize];
     let len = fields.u32()? as usize;
-    let recorded = Recorded { position, version, id, timestamp };
-    Ok(RecordedEvent::from_body(recorded, fields.bytes(len)?, stream, event_type, metadata)?)
+    let body = fields.bytes(len)?;
+    let mut event = RecordedEvent::none();
+    event.become_body(Recorded { position, version, id, timestamp }, &body, 0..len, lengths)?;
+    Ok(event)
 }
 
 pub(super) fn put_new(frame: &mut Frame, event: &NewEvent) {

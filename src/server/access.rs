@@ -149,7 +149,7 @@ impl Access {
 
     /// Whether an event of the whole log is to be given out.
     pub(super) fn sees(&self, event: &RecordedEvent) -> bool {
-        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| event.is_of_prefix(prefix))
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| event.stream_str().starts_with(prefix.as_str()))
     }
 }
 

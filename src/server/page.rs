@@ -79,71 +79,69 @@ impl Reading {
     }
 }
 
-/// Events for a page, as many as it takes.
-fn fill(
-    limit: &mut usize,
-    events: impl Iterator<Item = Result<RecordedEvent>>,
-    mut wanted: impl FnMut(&RecordedEvent) -> bool,
-    mut passed: impl FnMut(&RecordedEvent),
-) -> Result<Page> {
-    let mut frame = EventsFrame::with_capacity((*limit).min(FIRST_ROOM));
-    let (mut looks, mut more) = (0, false);
-    if *limit > 0 {
-        for event in events {
-            let event = event?;
-            passed(&event);
-            looks += 1;
-            if wanted(&event) {
-                frame.push(&event);
-                *limit -= 1;
-            }
-            let full = frame.events() as usize >= PAGE_ITEMS || frame.len() >= PAGE_BYTES || looks >= PAGE_LOOKS;
-            if full || *limit == 0 {
-                more = *limit > 0;
-                break;
-            }
-        }
+/// A page of events that is being made.
+struct Filling<'a> {
+    frame: EventsFrame,
+    /// How many more are wanted in all.
+    limit: &'a mut usize,
+    looks: usize,
+    more: bool,
+}
+
+impl<'a> Filling<'a> {
+    fn new(limit: &'a mut usize) -> Filling<'a> {
+        Filling { frame: EventsFrame::with_capacity((*limit).min(FIRST_ROOM)), limit, looks: 0, more: false }
     }
-    Ok(Page { content: Content::Events(frame), more })
+
+    /// Takes an event, if it is wanted. `false` when the page is full.
+    fn take(&mut self, event: &RecordedEvent, wanted: bool) -> bool {
+        self.looks += 1;
+        if wanted {
+            self.frame.push(event);
+            *self.limit -= 1;
+        }
+        let full = self.frame.events() as usize >= PAGE_ITEMS || self.frame.len() >= PAGE_BYTES;
+        self.more = (full || self.looks >= PAGE_LOOKS) && *self.limit > 0;
+        *self.limit > 0 && !self.more
+    }
+
+    fn page(self) -> Page {
+        Page { content: Content::Events(self.frame), more: self.more }
+    }
 }
 
 fn stream_page(read: &mut ReadStream, store: &Store) -> Result<Page> {
-    let events = store.read_stream(read.clone());
+    let mut events = store.read_stream(read.clone());
     let ReadStream { from, to, limit, backwards, .. } = read;
-    let backwards = *backwards;
-    let mut page = fill(
-        limit,
-        events,
-        |_| true,
-        |event| {
-            if backwards {
-                *to = event.version().previous();
-            } else {
-                *from = event.version().next();
-            }
-        },
-    )?;
+    let mut filling = Filling::new(limit);
+    while let Some(event) = events.lend()? {
+        if *backwards {
+            *to = event.version().previous();
+        } else {
+            *from = event.version().next();
+        }
+        if !filling.take(event, true) {
+            break;
+        }
+    }
+    let mut page = filling.page();
     page.more &= from <= to && *to > Version::NONE;
     Ok(page)
 }
 
 fn all_page(read: &mut ReadAll, store: &Store, access: &Access) -> Result<Page> {
     // The limit is of those that are seen.
-    let events = store.read_all(read.clone().limit(usize::MAX));
+    let all = if read.limit == 0 { 0 } else { usize::MAX };
+    let mut events = store.read_all(read.clone().limit(all));
     let ReadAll { after, before, limit, backwards, .. } = read;
-    let backwards = *backwards;
-    fill(
-        limit,
-        events,
-        |event| access.sees(event),
-        |event| {
-            if backwards {
-                *before = event.position();
-            } else {
-                *after = event.position();
-            }
-        },
-    )
+    let mut filling = Filling::new(limit);
+    while let Some(event) = events.lend()? {
+        *(if *backwards { &mut *before } else { &mut *after }) = event.position();
+        if !filling.take(event, access.sees(event)) {
+            break;
+        }
+    }
+    Ok(filling.page())
 }
 
 fn streams_page(prefix: &str, after: &mut Position, store: &Store, access: &Access) -> Result<Page> {

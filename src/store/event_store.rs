@@ -23,7 +23,7 @@ fn page(events: impl Iterator<Item = Result<RecordedEvent>>) -> Result<Vec<Recor
     let mut bytes = 0;
     for event in events.take(PAGE_EVENTS) {
         let event = event?;
-        bytes += event.payload().len() + event.metadata().len();
+        bytes += event.payload_slice().len() + event.metadata_slice().len();
         page.push(event);
         if bytes > PAGE_BYTES {
             break;

@@ -161,7 +161,7 @@ impl Shared {
             }
         };
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let decoded = recorded::decode(&record.read());
+            let decoded = recorded::decode(record);
             let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
             self.index.add([(recorded::indexed(&self.index, &event, offset), record.footprint())].into_iter());
             Ok(())

@@ -15,6 +15,7 @@
 //!   cursors/    how far subscribers have come; made with the first one
 //! ```
 
+mod ahead;
 mod append;
 #[cfg(test)]
 mod append_tests;
@@ -25,10 +26,13 @@ mod directory;
 mod durability;
 mod event_store;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod open;
 mod options;
 mod pending;
 mod read;
+mod read_all;
 mod recent;
 mod recorded;
 mod request;
@@ -43,6 +47,7 @@ pub use durability::Durability;
 pub use open::{Stats, Store};
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
-pub use read::{AllEvents, StreamEvents, Streams};
+pub use read::{StreamEvents, Streams};
+pub use read_all::AllEvents;
 pub use subscribe::Subscription;
 pub use verify::{Verified, VerifyProgress, verify};

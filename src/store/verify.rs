@@ -15,7 +15,7 @@ use crate::{
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
     index::{Index, IndexOptions},
-    log::{Depth, Segment, StoredRecord, Tail, Visitor, walk},
+    log::{Depth, Segment, Read, Tail, Visitor, walk},
     version::Position,
 };
 
@@ -189,8 +189,8 @@ impl Check<'_> {
 }
 
 impl Visitor for Check<'_> {
-    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        let event = recorded::decode(&record.read())?;
+    fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
+        let event = recorded::decode(record)?;
         self.verified.events += 1;
         self.beside.compare(&event);
         let checked = self.check(&event, offset, record.footprint());

@@ -1,46 +1,30 @@
 //! `kill -9` at random moments.
 
 use std::{
-    env,
     io::{BufRead, BufReader, Write},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    path::Path,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::support::Factlog;
-
-const KILLS: usize = 20;
-
-/// Numbers that look random (xorshift64*), all from one seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) % end
-    }
-}
-
-fn seed() -> u64 {
-    let seed = match env::var("OUTSIDE_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
-    };
-    println!("OUTSIDE_SEED={seed}");
-    seed
-}
+use crate::{
+    format,
+    ledger::Ledger,
+    setting::{Random, cycles},
+    support::Factlog,
+    worker::{CURSOR, Role, Worker},
+};
 
 #[test]
 fn every_acknowledged_event_survives_a_kill_at_any_moment() {
-    let mut random = Random(seed());
+    let kills = cycles(20, 200);
+    let mut random = Random::seeded();
     let factlog = Factlog::new();
     // What was sent as each version; the last ones may not have been stored.
     let mut sent: Vec<u64> = Vec::new();
     let mut acknowledged = 0;
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let acks = append_until_killed(&factlog, &mut random, &mut sent);
         acknowledged += acks.len();
         let stored: Vec<u64> =
@@ -54,8 +38,8 @@ fn every_acknowledged_event_survives_a_kill_at_any_moment() {
         sent.truncate(stored.len());
     }
     assert_eq!(factlog.run(&["verify"], "").code, Some(0));
-    println!("{KILLS} kills, {acknowledged} acknowledgements, {} events", sent.len());
-    assert!(acknowledged > KILLS * 10, "too few acknowledgements to show anything: {acknowledged}");
+    println!("{kills} kills, {acknowledged} acknowledgements, {} events", sent.len());
+    assert!(acknowledged > kills * 10, "too few acknowledgements to show anything: {acknowledged}");
 }
 
 /// Appends events until the process is killed, and gives the versions and positions that it had acknowledged by then.
@@ -64,7 +48,7 @@ fn append_until_killed(factlog: &Factlog, random: &mut Random, sent: &mut Vec<u6
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let (lines_before, spin) = (random.below(200), Duration::from_nanos(random.below(2_000_000)));
-    let mut sizes = Random(random.below(u64::MAX) | 1);
+    let mut sizes = random.other();
     let mut next = sent.last().map_or(0, |last| last + 1);
     std::thread::scope(|scope| {
         let feeding = scope.spawn(move || {
@@ -92,14 +76,70 @@ fn append_until_killed(factlog: &Factlog, random: &mut Random, sent: &mut Vec<u6
             assert!(take(&mut stdout), "the command ended by itself");
         }
         // Some moment between two acknowledgements.
-        let started = Instant::now();
-        while started.elapsed() < spin {
-            std::hint::spin_loop();
-        }
+        wait(spin);
         child.kill().unwrap();
         while take(&mut stdout) {}
         child.wait().unwrap();
         sent.extend(feeding.join().unwrap());
         acks
     })
+}
+
+fn wait(time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
+    let kills = cycles(20, 200);
+    let mut random = Random::seeded();
+    let factlog = Factlog::new();
+    let mut ledger = Ledger::default();
+    let (mut events, mut while_opening, mut ahead) = (0, 0, 0);
+    for run in 0..kills {
+        let mut worker = Worker::start(&factlog.store(), Role::Crowd { run, writers: 1 + run % 4 });
+        // Now and then while it is still opening the store, or has just done so.
+        let (lines, spin) = if run % 5 == 4 { (0, 20_000_000) } else { (random.below(800), 3_000_000) };
+        for _ in 0..lines {
+            ledger.take(&worker.line().expect("the worker ended by itself"));
+        }
+        wait(Duration::from_nanos(random.below(spin)));
+        worker.kill();
+        let before = ledger.acknowledged();
+        while let Some(line) = worker.line() {
+            ledger.take(&line);
+        }
+        while_opening += usize::from(lines == 0 && ledger.acknowledged() == before);
+        assert_eq!(ledger.failures, [""; 0], "kill {run}");
+        events = ledger.check(&factlog.store(), &format!("kill {run}"));
+        ahead += usize::from(format::cursor(&factlog.store(), CURSOR).unwrap_or_default() < events as u64);
+    }
+    drain(&factlog.store(), &mut ledger, kills, events);
+    let (acknowledged, delivered) = (ledger.acknowledged(), ledger.delivered());
+    println!(
+        "{kills} kills, {while_opening} of them before the first append, {acknowledged} appends acknowledged, {events} events, \
+         {delivered} delivered, {} again after a kill, {ahead} times with some behind the cursor",
+        ledger.redelivered
+    );
+    assert_eq!(delivered, events, "some were never delivered");
+    assert!(
+        acknowledged > kills * 20 && ledger.redelivered > kills / 5 && ahead > kills / 2,
+        "too little to show anything"
+    );
+}
+
+/// Lets a subscriber without writers come to the end.
+fn drain(store: &Path, ledger: &mut Ledger, run: usize, events: usize) {
+    let mut worker = Worker::start(store, Role::Crowd { run, writers: 0 });
+    while ledger.delivered() < events {
+        ledger.take(&worker.line().expect("the worker ended by itself"));
+    }
+    worker.kill();
+    while let Some(line) = worker.line() {
+        ledger.take(&line);
+    }
+    ledger.check(store, "at the end");
 }
