@@ -65,7 +65,8 @@ impl RecordedEvent {
     /// What a reader that lends events begins with.
     pub(crate) fn none() -> RecordedEvent {
         let (position, version) = (Position::START, Version::NONE);
-        let recorded = Recorded { position, version, id: EventId::from(Uuid::nil()), timestamp: Timestamp::from_micros(0) };
+        let recorded =
+            Recorded { position, version, id: EventId::from(Uuid::nil()), timestamp: Timestamp::from_micros(0) };
         RecordedEvent { recorded, buffer: Bytes::new(), start: 0, ends: [0; 4] }
     }
 

@@ -68,7 +68,17 @@ impl Log {
         let view = self.view();
         let (segment, following) = self.segments.holding(&view, first)?;
         let segment = segment.clone();
-        Ok(LogScan { log: self, segment, following, piece: Bytes::new(), at: 0, offset, next: first, last, record: Record::default() })
+        Ok(LogScan {
+            log: self,
+            segment,
+            following,
+            piece: Bytes::new(),
+            at: 0,
+            offset,
+            next: first,
+            last,
+            record: Record::default(),
+        })
     }
 }
 

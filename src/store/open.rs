@@ -25,7 +25,7 @@ use crate::{
     event::{RecordedEvent, StreamName},
     event_store::Watchers,
     index::{Index, IndexOptions},
-    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Segment, Read, Visitor},
+    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
 

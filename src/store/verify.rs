@@ -15,7 +15,7 @@ use crate::{
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
     index::{Index, IndexOptions},
-    log::{Depth, Segment, Read, Tail, Visitor, walk},
+    log::{Depth, Read, Segment, Tail, Visitor, walk},
     version::Position,
 };
 
