@@ -73,11 +73,11 @@ pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, StreamAppend, Subscribe, block_on, load_state,
+    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Subscription, Verified, VerifyProgress, verify,
+    Cursor, Durability, OpenProgress, Options, Pending, Store, Subscription, Verified, VerifyProgress, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

@@ -52,7 +52,7 @@ struct StatusCount {
 impl Demo {
     pub fn run(self, out: &mut Output) -> Result<(), Failure> {
         let place = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
-        let store = open::for_writing(&place)?;
+        let store = open::directory_for_writing(&place)?;
         let service = OrderService::new(Arc::new(store.clone()))?;
 
         say(format_args!("{JOBS} threads see orders of {USERS} users through their lives, one command at a time."));

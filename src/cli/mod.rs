@@ -8,7 +8,7 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `files`, `lines`, `open`, `output` and `progress`.
+//! `files`, `lines`, `open`, `output`, `place` and `progress`.
 
 mod append;
 mod demo;
@@ -23,9 +23,12 @@ mod open;
 mod orders;
 mod orders_import;
 mod output;
+mod place;
 mod progress;
 mod read;
 mod root;
+mod serve;
+mod serve_settings;
 mod stats;
 mod streams;
 mod verify;

@@ -3,10 +3,7 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
@@ -26,6 +23,7 @@ use super::{
     open,
     orders_import::OrdersImport,
     output::Output,
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -35,7 +33,7 @@ pub const VIEWS_FILE: &str = "views.sqlite";
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
 pub struct Orders {
-    /// The read model's file [default: views.sqlite in the store's directory]
+    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
     #[arg(long, value_name = "FILE", global = true)]
     views: Option<PathBuf>,
 
@@ -162,8 +160,8 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 impl Orders {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
-        let views = self.views.unwrap_or_else(|| place.join(VIEWS_FILE));
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
+        let views = self.views.unwrap_or_else(|| place.file(VIEWS_FILE));
         match self.command {
             OrdersCommand::Show { id } => show(&id, place, &views, out),
             OrdersCommand::History { id } => history(&id, place, out),
@@ -200,24 +198,24 @@ impl OrdersCommand {
         Some(OrderRequest { order_id, at: time.at, action })
     }
 
-    fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn change(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let Some(request) = self.into_request() else {
             return Ok(());
         };
         Order::stream(&request.order_id)?;
         let store = open::for_writing(place)?;
-        let orders = OrderService::new(Arc::new(store.clone()))?;
+        let orders = OrderService::new(store.shared())?;
         let receipt = block_on(orders.handle(request))?;
         out.acknowledge(&receipt)?;
-        Ok(store.close()?)
+        store.close()
     }
 }
 
 impl List {
-    fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
         let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
         let store = open::for_reading(place)?;
-        let views = caught_up(&store, views)?;
+        let views = caught_up(&*store.shared(), views)?;
         let queries = OrderQueryHandler::new(views.connection());
         let found = match (&self.user, self.status) {
             (Some(user), status) => queries.user_orders(user, status, page)?,
@@ -228,19 +226,19 @@ impl List {
     }
 }
 
-fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
-    let views = caught_up(&store, views)?;
+    let views = caught_up(&*store.shared(), views)?;
     match OrderQueryHandler::new(views.connection()).order(id)? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }
 }
 
-fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
+fn history(id: &str, place: &Place, out: &mut Output) -> Result<(), Failure> {
     let stream = Order::stream(id)?;
     let store = open::for_reading(place)?;
-    for event in store.read_stream(&stream) {
+    for event in store.read_stream((&stream).into()) {
         event_line::print(&event?, out)?;
     }
     Ok(())

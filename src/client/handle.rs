@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     event::{NewEvent, StreamName},
-    event_store::{Appended, EventStore, LoadedSnapshot, Snapshot, Start, StreamAppend, Subscribe, block_on},
+    event_store::{Appended, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on},
     protocol::{Request, Response, Resume, malformed},
     version::{ExpectedVersion, Position, Version},
 };
@@ -67,26 +67,6 @@ pub(super) fn unexpected(response: &Response) -> Error {
     let kind = format!("{response:?}");
     let kind = kind.split(['(', ' ', '{']).next().unwrap_or_default();
     malformed(format!("the server answered with `{kind}`, which was not asked for"))
-}
-
-/// Some numbers about the store behind a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RemoteStats {
-    /// Events in the log.
-    pub events: u64,
-    /// Streams with at least one event.
-    pub streams: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Size of the segment files in bytes, the unused part of the last one included.
-    pub bytes: u64,
-    /// Index files.
-    pub index_runs: u64,
-    /// Size of the index files in bytes.
-    pub index_bytes: u64,
-    /// Position of the newest event.
-    pub last_position: Position,
 }
 
 impl Client {
@@ -165,17 +145,9 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Unauthorized`] without the role `admin`; or when the server cannot be asked.
-    pub fn stats(&self) -> Result<RemoteStats> {
+    pub fn stats(&self) -> Result<Stats> {
         match block_on(self.inner.ask(Request::Statistics))? {
-            Response::Statistics(stats) => Ok(RemoteStats {
-                events: stats.events,
-                streams: stats.streams,
-                segments: stats.segments,
-                bytes: stats.bytes,
-                index_runs: stats.index_runs,
-                index_bytes: stats.index_bytes,
-                last_position: stats.last_position,
-            }),
+            Response::Statistics(stats) => Ok(stats),
             other => Err(unexpected(&other)),
         }
     }

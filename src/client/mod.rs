@@ -38,6 +38,6 @@ mod table;
 mod tls;
 
 pub use events::{ClientEvents, ClientStreams, Reading};
-pub use handle::{Client, RemoteStats};
+pub use handle::Client;
 pub use options::ClientOptions;
 pub use subscription::ClientSubscription;

@@ -37,5 +37,5 @@ pub(crate) use event::{EVENT_HEAD_BYTES, EventsFrame};
 pub(crate) use frame::{Frame, HEADER_BYTES, Received, Taken, take};
 pub(crate) use preamble::{ClientPreamble, PREAMBLE_BYTES, Refusal, ServerPreamble};
 pub(crate) use request::{Flow, Request, Resume, breaks_protocol};
-pub(crate) use response::{Response, Statistics, Welcome};
+pub(crate) use response::{Response, Welcome};
 pub(crate) use secret::Secret;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     event::{RecordedEvent, StreamName},
-    event_store::{Appended, LoadedSnapshot},
+    event_store::{Appended, LoadedSnapshot, Stats},
     limits,
     version::{Position, Version},
 };
@@ -45,7 +45,7 @@ pub(crate) enum Response {
     /// The last position of the log; or the one that a subscription begins behind.
     Position(Position),
     Snapshot(LoadedSnapshot),
-    Statistics(Statistics),
+    Statistics(Stats),
     Streams {
         last: bool,
         streams: Vec<(StreamName, Version)>,
@@ -63,18 +63,6 @@ pub(crate) struct Welcome {
     pub(crate) requests: u32,
     /// Name and version of the server, for people.
     pub(crate) server: String,
-}
-
-/// Some numbers about the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Statistics {
-    pub(crate) events: u64,
-    pub(crate) streams: u64,
-    pub(crate) segments: u64,
-    pub(crate) bytes: u64,
-    pub(crate) index_runs: u64,
-    pub(crate) index_bytes: u64,
-    pub(crate) last_position: Position,
 }
 
 impl Response {
@@ -117,8 +105,7 @@ impl Response {
                 SNAPSHOT
             }
             Response::Statistics(statistics) => {
-                let Statistics { events, streams, segments, bytes, .. } = *statistics;
-                let Statistics { index_runs, index_bytes, last_position, .. } = *statistics;
+                let Stats { events, streams, segments, bytes, index_runs, index_bytes, last_position } = *statistics;
                 [events, streams, segments, bytes, index_runs, index_bytes, last_position.get()]
                     .into_iter()
                     .for_each(|number| own.put_u64_le(number));
@@ -183,8 +170,8 @@ fn take_appended(fields: &mut Fields) -> Result<Vec<Appended>> {
     appended.collect()
 }
 
-fn take_statistics(fields: &mut Fields) -> Result<Statistics> {
+fn take_statistics(fields: &mut Fields) -> Result<Stats> {
     let (events, streams, segments, bytes) = (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
     let (index_runs, index_bytes) = (fields.u64()?, fields.u64()?);
-    Ok(Statistics { events, streams, segments, bytes, index_runs, index_bytes, last_position: fields.position()? })
+    Ok(Stats { events, streams, segments, bytes, index_runs, index_bytes, last_position: fields.position()? })
 }

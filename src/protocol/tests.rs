@@ -9,7 +9,7 @@ use crate::{
     error::{Action, Damage, Error, Holder, Place},
     event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
     event_store::{
-        Appended, CursorName, LoadedSnapshot, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start,
+        Appended, CursorName, LoadedSnapshot, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats,
         StreamAppend, Subscribe,
     },
     limits,
@@ -239,15 +239,7 @@ fn response() -> impl Strategy<Value = Response> {
         loaded.prop_map(|(snapshot, skipped)| Response::Snapshot(LoadedSnapshot { snapshot, skipped })),
         (any::<[u64; 6]>(), position()).prop_map(
             |([events, streams, segments, bytes, index_runs, index_bytes], last_position)| {
-                Response::Statistics(Statistics {
-                    events,
-                    streams,
-                    segments,
-                    bytes,
-                    index_runs,
-                    index_bytes,
-                    last_position,
-                })
+                Response::Statistics(Stats { events, streams, segments, bytes, index_runs, index_bytes, last_position })
             }
         ),
         (any::<bool>(), streams).prop_map(|(last, streams)| Response::Streams { last, streams }),

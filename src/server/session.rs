@@ -1,9 +1,7 @@
 //! What a client that has said who it is may ask for, and who does it.
 
 use std::{
-    future::poll_fn,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
     time::Instant,
 };
 
@@ -24,7 +22,7 @@ use crate::{
     error::{Action, Error, Result},
     event::InvalidInput,
     event_store::{Start, StreamAppend},
-    protocol::{Flow, Frame, INTERNAL, Request, Response, Resume, Statistics, malformed},
+    protocol::{Flow, Frame, INTERNAL, Request, Response, Resume, malformed},
     store::Store,
     version::Position,
 };
@@ -183,7 +181,7 @@ impl Session {
             Request::LoadSnapshot { stream, at_or_below } => {
                 self.slowly(id, ticket, move |store| store.load_snapshot(&stream, at_or_below).map(Response::Snapshot));
             }
-            Request::Statistics => self.slowly(id, ticket, |store| Ok(Response::Statistics(statistics(store)))),
+            Request::Statistics => self.slowly(id, ticket, |store| Ok(Response::Statistics(store.stats()))),
         }
         Ok(())
     }
@@ -193,18 +191,20 @@ impl Session {
         appends.iter().try_for_each(|append| self.access().may_with(Role::Append, "appending", &append.stream))
     }
 
-    /// Sequences an append at once, so that those of a connection come into the log as they arrive, and leaves the waiting to the writer.
+    /// Sequences an append before anything else is read, so that those of a connection come into the log as they arrive, and leaves
+    /// the waiting for the disk to the writer.
     async fn append(&mut self, request: u64, appends: Vec<StreamAppend>, ticket: Ticket) {
         let events = appends.iter().map(|append| append.events.len() as u64).sum();
         let arrived = Instant::now();
-        let mut appended: crate::event_store::BoxFuture<'static, _> =
-            Box::pin(self.with.store.append_streams_async(appends));
-        let out = match poll_fn(|context| Poll::Ready(appended.as_mut().poll(context))).await {
-            Poll::Ready(appended) => {
-                let frame = writer::answer(&self.with.metrics, request, appended, events, arrived);
+        let out = match self.with.store.sequence_async(appends).await {
+            Ok(appended) => {
+                let appended = Box::pin(appended);
+                Out::Append(Appending { request, appended, events, arrived, ticket: Some(ticket) })
+            }
+            Err(error) => {
+                let frame = writer::answer(&self.with.metrics, request, Err(error), events, arrived);
                 Out::Frame(frame, ticket, Held::default())
             }
-            Poll::Pending => Out::Append(Appending { request, appended, events, arrived, ticket: Some(ticket) }),
         };
         // Without a writer the connection is at its end; the append takes place all the same.
         let _ = self.with.out.send(out);
@@ -273,18 +273,5 @@ impl Session {
     /// Waits for everything that was begun. Streamed answers end by themselves when the server shuts down.
     pub(super) async fn finish(mut self) {
         while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-fn statistics(store: &Store) -> Statistics {
-    let stats = store.stats();
-    Statistics {
-        events: stats.events,
-        streams: stats.streams,
-        segments: stats.segments,
-        bytes: stats.bytes,
-        index_runs: stats.index_runs,
-        index_bytes: stats.index_bytes,
-        last_position: stats.last_position,
     }
 }
