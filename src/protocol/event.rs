@@ -69,6 +69,11 @@ impl EventsFrame {
         self.events += 1;
     }
 
+    /// Makes room for so many events more, so that it does not grow step by step.
+    pub(crate) fn reserve(&mut self, events: usize) {
+        self.frame.reserve(events * EVENT_HEAD_BYTES, events);
+    }
+
     pub(crate) fn events(&self) -> u32 {
         self.events
     }

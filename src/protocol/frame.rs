@@ -99,6 +99,12 @@ impl Frame {
         Frame::with_capacity(0, 0)
     }
 
+    /// Makes room for so many bytes and pieces more.
+    pub(crate) fn reserve(&mut self, bytes: usize, pieces: usize) {
+        self.own.reserve_exact(bytes);
+        self.pieces.reserve_exact(pieces);
+    }
+
     /// Where fields are put.
     pub(crate) fn body(&mut self) -> &mut Vec<u8> {
         &mut self.own

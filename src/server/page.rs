@@ -16,7 +16,7 @@ const PAGE_ITEMS: usize = 1024;
 /// Bytes beyond which a page takes no further event.
 const PAGE_BYTES: usize = 512 << 10;
 
-/// Events that a page has room for before it grows.
+/// Events that a page has room for before it is known that there are more.
 const FIRST_ROOM: usize = 16;
 
 /// Most events that are looked at for a page, wanted or not.
@@ -99,6 +99,11 @@ impl<'a> Filling<'a> {
         if wanted {
             self.frame.push(event);
             *self.limit -= 1;
+            if self.frame.events() as usize == FIRST_ROOM {
+                // There are many: as many as these tell will fill the page.
+                let like_these = PAGE_BYTES * FIRST_ROOM / self.frame.len().max(1);
+                self.frame.reserve(like_these.min(PAGE_ITEMS).saturating_sub(FIRST_ROOM).min(*self.limit));
+            }
         }
         let full = self.frame.events() as usize >= PAGE_ITEMS || self.frame.len() >= PAGE_BYTES;
         self.more = (full || self.looks >= PAGE_LOOKS) && *self.limit > 0;

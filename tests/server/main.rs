@@ -3,5 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod client;
+mod command;
+mod copies;
+mod ending;
+mod python;
 mod raw;
+mod secure;
 mod support;
