@@ -66,6 +66,8 @@ pub mod server;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "users")]
+pub mod users;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};

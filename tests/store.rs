@@ -105,6 +105,20 @@ fn what_was_appended_is_read_back_after_reopening_with_everything_it_had() {
 }
 
 #[test]
+fn a_repetition_is_recognised_after_reopening_too() {
+    let dir = TempDir::new().unwrap();
+    let (one, two) = (event("1"), event("2"));
+    let answer = {
+        let store = Store::open(dir.path()).unwrap();
+        store.append(&name("s"), ExpectedVersion::Any, vec![one.clone()]).unwrap()
+    };
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.append(&name("s"), ExpectedVersion::Any, vec![one]).unwrap(), answer);
+    store.append(&name("s"), ExpectedVersion::Any, vec![two]).unwrap();
+    assert_eq!(store.last_position(), Position::new(2));
+}
+
+#[test]
 fn input_beyond_a_limit_is_refused_before_anything_is_written() {
     let dir = TempDir::new().unwrap();
     let store = Store::open(dir.path()).unwrap();

@@ -3,10 +3,7 @@
 use std::{
     env,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -14,9 +11,10 @@ use std::{
 use clap::Args;
 use factlog::{
     EventId, block_on,
-    model::{Aggregate, BusinessTime, CommandBus, ModelError},
+    model::{Aggregate, BusinessTime, CommandBus, ModelError, Page},
     orders::{
-        Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus, Page, ShippingAddress,
+        Money, NewItem, Order, OrderCommand, OrderProjection, OrderQueryHandler, OrderService, OrderStatus,
+        ShippingAddress,
     },
 };
 use serde::Serialize;
@@ -24,9 +22,11 @@ use serde::Serialize;
 use super::{
     event_line,
     failure::Failure,
-    open, orders,
+    open,
     output::{Output, say},
+    place::Place,
     progress::{Progress, Unit},
+    views::{self, Freshness},
 };
 
 const ORDERS: u64 = 3_000;
@@ -51,23 +51,24 @@ struct StatusCount {
 
 impl Demo {
     pub fn run(self, out: &mut Output) -> Result<(), Failure> {
-        let place = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
-        let store = open::directory_for_writing(&place)?;
-        let service = OrderService::new(Arc::new(store.clone()))?;
+        let directory = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
+        let place = Place::Directory(directory.clone());
+        let store = open::for_writing(&place)?;
+        let service = OrderService::new(store.shared())?;
 
         say(format_args!("{JOBS} threads see orders of {USERS} users through their lives, one command at a time."));
         let started = Instant::now();
         let orders = place_orders(service.commands())?;
         let seconds = started.elapsed().as_secs_f64();
-        let events = block_on(factlog::EventStore::last_position(&store))?.get();
+        let events = store.last_position()?.get();
         let speed = events as f64 / seconds;
         say(format_args!(
             "{orders} orders, {events} events in {seconds:.1} s: {speed:.0} a second, each on the disk before its \
              command was answered."
         ));
 
-        let views = orders::caught_up(&store, &place.join(orders::VIEWS_FILE))?;
-        let queries = OrderQueryHandler::new(views.connection());
+        let file = views::file(None, &place);
+        let queries = OrderQueryHandler::new(views::fresh(&store, &file, OrderProjection, Freshness::default())?);
         say("\nThe read model, built from the log; how many orders have which status:");
         for status in OrderStatus::ALL {
             let orders = queries.orders_by_status(status, Page::default())?.pagination.total;
@@ -78,12 +79,12 @@ impl Demo {
         out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
-        for event in store.read_stream(&Order::stream(SHOWN)?) {
+        for event in store.read_stream((&Order::stream(SHOWN)?).into()) {
             event_line::print(&event?, out)?;
         }
         out.flush()?;
         store.close()?;
-        say_what_next(&place);
+        say_what_next(&directory);
         Ok(())
     }
 }

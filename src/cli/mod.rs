@@ -8,10 +8,11 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `files`, `lines`, `open`, `output`, `place` and `progress`.
+//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress` and `views`.
 
 mod append;
 mod demo;
+mod domain;
 mod event_line;
 mod export;
 mod failure;
@@ -25,12 +26,15 @@ mod orders_import;
 mod output;
 mod place;
 mod progress;
+mod projections;
 mod read;
 mod root;
 mod serve;
 mod serve_settings;
 mod stats;
 mod streams;
+mod users;
 mod verify;
+mod views;
 
 pub use root::run;

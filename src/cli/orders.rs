@@ -7,28 +7,24 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    EventStore, RecordedEvent, block_on,
-    model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
+    block_on,
+    model::{Aggregate, ModelError},
     orders::{
-        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus, Page,
+        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus,
         ShippingAddress,
     },
 };
-use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::{
-    event_line,
+    domain::{Paging, Time, history},
     failure::Failure,
     open,
     orders_import::OrdersImport,
     output::Output,
     place::Place,
-    progress::{Progress, Unit},
+    views::{self, Freshness},
 };
-
-/// The read model's file in the store's directory.
-pub const VIEWS_FILE: &str = "views.sqlite";
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
@@ -118,6 +114,8 @@ enum OrdersCommand {
     /// Print an order as the read model has it
     Show {
         id: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Print the events of an order
     History {
@@ -126,13 +124,6 @@ enum OrdersCommand {
     /// Print a page of a user's orders, or of those of a status, newest first
     List(List),
     Import(OrdersImport),
-}
-
-#[derive(Debug, Args)]
-struct Time {
-    /// When it happened (RFC 3339) [default: now]
-    #[arg(long = "at", value_name = "TIME")]
-    at: Option<BusinessTime>,
 }
 
 #[derive(Debug, Args)]
@@ -146,13 +137,11 @@ struct List {
     #[arg(long)]
     status: Option<OrderStatus>,
 
-    /// Which page, from 1
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
-    page: i64,
+    #[command(flatten)]
+    paging: Paging,
 
-    /// Orders a page
-    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
-    limit: i64,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -161,10 +150,10 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 impl Orders {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
-        let views = self.views.unwrap_or_else(|| place.file(VIEWS_FILE));
+        let views = views::file(self.views, place);
         match self.command {
-            OrdersCommand::Show { id } => show(&id, place, &views, out),
-            OrdersCommand::History { id } => history(&id, place, out),
+            OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
+            OrdersCommand::History { id } => history::<Order>(&id, place, out),
             OrdersCommand::List(list) => list.run(place, &views, out),
             OrdersCommand::Import(import) => import.run(place, out),
             command => command.change(place, out),
@@ -213,10 +202,9 @@ impl OrdersCommand {
 
 impl List {
     fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
-        let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
+        let page = self.paging.page()?;
         let store = open::for_reading(place)?;
-        let views = caught_up(&*store.shared(), views)?;
-        let queries = OrderQueryHandler::new(views.connection());
+        let queries = OrderQueryHandler::new(views::fresh(&store, views, OrderProjection, self.freshness)?);
         let found = match (&self.user, self.status) {
             (Some(user), status) => queries.user_orders(user, status, page)?,
             (None, Some(status)) => queries.orders_by_status(status, page)?,
@@ -226,50 +214,11 @@ impl List {
     }
 }
 
-fn show(id: &str, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
-    let views = caught_up(&*store.shared(), views)?;
-    match OrderQueryHandler::new(views.connection()).order(id)? {
+    let views = views::fresh(&store, views, OrderProjection, freshness)?;
+    match OrderQueryHandler::new(views).order(id)? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
-    }
-}
-
-fn history(id: &str, place: &Place, out: &mut Output) -> Result<(), Failure> {
-    let stream = Order::stream(id)?;
-    let store = open::for_reading(place)?;
-    for event in store.read_stream((&stream).into()) {
-        event_line::print(&event?, out)?;
-    }
-    Ok(())
-}
-
-/// The read model of the orders, with everything in it that the store has.
-pub fn caught_up(store: &dyn EventStore, views: &Path) -> Result<SqliteViews, Failure> {
-    let mut views = SqliteViews::open(views)?;
-    let done = views.checkpoint(OrderProjection.name())?.position.get();
-    let total = block_on(store.last_position())?.get().saturating_sub(done);
-    let watched = Watched { progress: Progress::new(Unit::Things("events"), Some(total)) };
-    block_on(views.catch_up(store, &watched))?;
-    Ok(views)
-}
-
-/// The projection of orders, with a progress bar.
-struct Watched {
-    progress: Progress,
-}
-
-impl Projection<Connection> for Watched {
-    fn name(&self) -> &'static str {
-        OrderProjection.name()
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        OrderProjection.set_up(context)
-    }
-
-    fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
-        self.progress.add(1);
-        OrderProjection.handle(context, event)
     }
 }

@@ -18,10 +18,12 @@ use super::{
     orders::Orders,
     output::{Output, say},
     place::Place,
+    projections::Projections,
     read::Read,
     serve::Serve,
     stats::Stats,
     streams::Streams,
+    users::Users,
     verify::Verify,
 };
 
@@ -68,6 +70,8 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Users(Users),
+    Projections(Projections),
     Serve(Box<Serve>),
     Demo(Demo),
 }
@@ -83,6 +87,8 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Users(command) => command.run(store, out),
+            Command::Projections(command) => command.run(store, out),
             Command::Serve(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }

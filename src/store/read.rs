@@ -47,7 +47,7 @@ impl Store {
     /// The streams whose first event lies behind a position.
     pub(crate) fn streams_after(&self, after: Position) -> Streams<'_> {
         let (until, view) = (self.inner.visible(), self.inner.log.view());
-        Streams { store: self, until, view, firsts: None, position: after, ended: false }
+        Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), position: after, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
@@ -137,7 +137,7 @@ impl StreamEvents<'_> {
                 none.insert((matches, (!*backwards).then_some(from)))
             }
         };
-        let Some(found) = ahead.next(&store.inner.log, view, *limit, || matches.next())? else { return Ok(false) };
+        let Some(found) = ahead.next(store, view, *limit, || matches.next())? else { return Ok(false) };
         store.read_into(view, found, event)?;
         let version = event.version();
         if !event.is_of(stream) || expected.is_some_and(|expected| expected != version) {
@@ -165,6 +165,7 @@ pub struct Streams<'a> {
     until: Result<Position>,
     view: SegmentView,
     firsts: Option<Matches>,
+    ahead: Ahead,
     /// Of the first event of the stream that was given out last.
     position: Position,
     ended: bool,
@@ -188,7 +189,8 @@ impl Streams<'_> {
                 firsts
             }
         };
-        let Some(found) = firsts.next()? else { return Ok(None) };
+        let ahead = &mut self.ahead;
+        let Some(found) = ahead.next(self.store, &self.view, usize::MAX, || firsts.next())? else { return Ok(None) };
         self.position = found.position;
         let mut event = RecordedEvent::none();
         self.store.read_into(&self.view, found, &mut event)?;
