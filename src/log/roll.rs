@@ -7,7 +7,7 @@
 //! 3. the manifest names it, and says how the old one ended.
 //!
 //! Only then is anything written to it. A crash in between leaves the old segment as the last one, and perhaps an empty
-//! file that the next attempt replaces. An error in between, such as a full disk, leaves the log as it was.
+//! file that the next writer removes. An error in between, such as a full disk, leaves the log as it was.
 
 use std::sync::Arc;
 
