@@ -63,7 +63,7 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    let groups: [(&str, &[(&str, Run)]); 5] = [
+    let groups: [(&str, &[(&str, Run)]); 6] = [
         ("append", &append::CASES),
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),

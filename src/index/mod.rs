@@ -31,10 +31,10 @@ mod set;
 mod worker;
 
 pub(crate) use hash::ListHash;
-pub(crate) use matches::{Direction, Found, Matches};
+pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Index, IndexOptions, Looked};
+pub(crate) use set::{Found, Index, IndexOptions, Looked};
 
 #[cfg(test)]
 mod tests;
