@@ -9,12 +9,12 @@ use factlog::{
     EventId, EventStore, ExpectedVersion, MemoryStore, NewEvent, Position, ReadAll, ReadStream, RecordedEvent, Store,
     StreamName, Version, block_on,
     model::{
-        Aggregate, AggregateRoot, BusinessTime, Checkpoint, CommandHandler, Metadata, ModelError, Projection,
-        Repository, SqliteViews,
+        Aggregate, AggregateRoot, BusinessTime, Checkpoint, CommandHandler, Metadata, ModelError, Page, Pagination,
+        Projection, ReadModel, Repository, Runner, SqliteViews, Taken,
     },
     orders::{
         ImportedOrderCommand, NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler,
-        OrderStatus, Page, Pagination, ShippingAddress,
+        OrderStatus, ShippingAddress,
     },
 };
 use rusqlite::Connection;
@@ -126,8 +126,8 @@ fn many_orders(store: &Arc<dyn EventStore>) {
 fn contents(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let mut rows = Vec::new();
-    for table in ["order_view", "checkpoints"] {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    for sql in ["SELECT * FROM order_view ORDER BY 1", "SELECT name, position, event_id FROM projections ORDER BY 1"] {
+        let mut statement = connection.prepare(sql).unwrap();
         let columns = statement.column_count();
         let row = statement.query_map([], |row| {
             (0..columns).map(|n| Ok(format!("{:?}|", row.get_ref(n)?))).collect::<rusqlite::Result<String>>()
@@ -138,8 +138,9 @@ fn contents(path: &Path) -> Vec<String> {
 }
 
 fn caught_up(store: &Arc<dyn EventStore>, path: &Path) -> SqliteViews {
-    let mut views = SqliteViews::open(path).unwrap();
-    block_on(views.catch_up(&**store, &OrderProjection)).unwrap();
+    let views = SqliteViews::open(path).unwrap();
+    let runner = Runner::new(Arc::clone(store), Arc::new(views.project(OrderProjection)));
+    block_on(runner.catch_up()).unwrap();
     views
 }
 
@@ -316,7 +317,8 @@ fn the_same_event_twice_changes_nothing_in_the_view() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("views");
         many_orders(&store);
-        let views = caught_up(&store, &path);
+        caught_up(&store, &path);
+        let connection = Connection::open(&path).unwrap();
         let before = contents(&path);
         let mut after = Position::START;
         loop {
@@ -324,8 +326,8 @@ fn the_same_event_twice_changes_nothing_in_the_view() {
             let Some(last) = page.last() else { break };
             after = last.position();
             for event in &page {
-                OrderProjection.handle(views.connection(), event).unwrap();
-                OrderProjection.handle(views.connection(), event).unwrap();
+                OrderProjection.handle(&connection, event).unwrap();
+                OrderProjection.handle(&connection, event).unwrap();
             }
         }
         assert_eq!(contents(&path), before);
@@ -362,22 +364,22 @@ fn a_projection_that_ends_within_any_page_leaves_none_of_it_and_goes_on_from_the
     let last = block_on(store.last_position()).unwrap();
     for failing in (1..=last.get()).step_by(7).map(Position::new) {
         let path = directory.path().join(format!("failing-{failing}"));
-        let mut views = SqliteViews::open(&path).unwrap();
+        let views = SqliteViews::open(&path).unwrap();
+        let orders = views.project(FailingAt(failing));
+        block_on(orders.prepare()).unwrap();
         // Pages of three events, up to the one that fails.
         let failed = loop {
             let known = views.checkpoint("orders").unwrap();
             let page = block_on(store.read_all(ReadAll::after(known.position).limit(3))).unwrap();
-            if known == Checkpoint::default() {
-                OrderProjection.set_up(views.connection()).unwrap();
-            }
-            if let Err(error) = views.apply(&FailingAt(failing), known, &page) {
+            if let Taken::Failed { index, error } = block_on(orders.take(known, &page)).unwrap() {
+                assert_eq!(page[index].position(), failing);
                 break error;
             }
         };
         assert!(failed.to_string().contains(&format!("position {failing}")), "{failed}");
         let whole_pages = (failing.get() - 1) / 3 * 3;
         assert_eq!(views.checkpoint("orders").unwrap().position.get(), whole_pages);
-        drop(views);
+        drop((orders, views));
         caught_up(&store, &path);
         assert_eq!(contents(&path), contents(&at_once));
     }
@@ -389,11 +391,11 @@ fn a_page_that_was_read_behind_another_checkpoint_is_not_taken() {
     handle(&store, &[placed("1"), add("1", item("x", 1, "1"))]);
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("views");
-    let mut views = caught_up(&store, &path);
+    let orders = caught_up(&store, &path).project(OrderProjection);
     let before = contents(&path);
     let page = block_on(store.read_all(ReadAll::after(Position::START))).unwrap();
-    let now = views.apply(&OrderProjection, Checkpoint::default(), &page).unwrap();
-    assert_eq!(now, Checkpoint::from(&page[1]));
+    let now = block_on(orders.take(Checkpoint::default(), &page)).unwrap();
+    assert!(matches!(now, Taken::UpTo(now) if now == Checkpoint::from(&page[1])), "{now:?}");
     assert_eq!(contents(&path), before);
 }
 
@@ -420,17 +422,17 @@ fn a_views_file_of_another_or_a_longer_store_is_refused_with_what_to_do() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     handle(&store, &[placed("1"), pay("1")]);
     caught_up(&store, &path);
-    let refused = |other: &dyn EventStore| {
-        let mut views = SqliteViews::open(&path).unwrap();
-        block_on(views.catch_up(other, &OrderProjection)).unwrap_err().to_string()
+    let refused = |other: &Arc<dyn EventStore>| {
+        let orders = SqliteViews::open(&path).unwrap().project(OrderProjection);
+        block_on(Runner::new(Arc::clone(other), Arc::new(orders)).catch_up()).unwrap_err().to_string()
     };
     let other: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
-    let error = refused(&*other);
+    let error = refused(&other);
     assert!(error.contains("ahead of the store") && error.contains("position 2"), "{error}");
-    assert!(error.contains("ends at 0") && error.contains("delete the file"), "{error}");
+    assert!(error.contains("ends at 0") && error.contains("rebuild the projection"), "{error}");
     handle(&other, &[placed("1"), pay("1"), ship("1")]);
-    let error = refused(&*other);
-    assert!(error.contains("another store") && error.contains("delete the file"), "{error}");
+    let error = refused(&other);
+    assert!(error.contains("another store") && error.contains("rebuild the projection"), "{error}");
 }
 
 #[test]
@@ -453,8 +455,8 @@ fn an_event_without_its_order_stops_the_view_and_is_named() {
     let event = NewEvent::json("PaymentCompletedEvent", &data).unwrap();
     block_on(store.append(&Order::stream("1").unwrap(), ExpectedVersion::Any, vec![event])).unwrap();
     let directory = TempDir::new().unwrap();
-    let mut views = SqliteViews::open(directory.path().join("views")).unwrap();
-    let error = block_on(views.catch_up(&*store, &OrderProjection)).unwrap_err().to_string();
+    let orders = SqliteViews::open(directory.path().join("views")).unwrap().project(OrderProjection);
+    let error = block_on(Runner::new(store, Arc::new(orders)).catch_up()).unwrap_err().to_string();
     assert!(error.contains("position 1") && error.contains("Order not found: 1"), "{error}");
 }
 
@@ -465,7 +467,7 @@ fn a_row_shows_the_order_as_its_events_made_it() {
         handle(&store, &[placed("1"), add("1", item("b", 1, "0.02")), pay("1"), ship("1")]);
         handle(&store, &[placed("2"), cancel("2")]);
         let views = caught_up(&store, &directory.path().join("views"));
-        let queries = OrderQueryHandler::new(views.connection());
+        let queries = OrderQueryHandler::new(views);
         let row = serde_json::to_value(queries.order("1").unwrap().unwrap()).unwrap();
         assert_eq!(row["status"], "SHIPPED");
         assert_eq!(row["total_amount"], 60);
@@ -498,7 +500,7 @@ fn lists_are_newest_first_by_instant_with_the_id_breaking_ties_and_have_totals()
     handle(&store, &[create("x", "other", vec![item("p", 1, "1")], noon()), pay("b"), pay("x")]);
     let directory = TempDir::new().unwrap();
     let views = caught_up(&store, &directory.path().join("views"));
-    let queries = OrderQueryHandler::new(views.connection());
+    let queries = OrderQueryHandler::new(views);
     let ids = |page: factlog::orders::OrderPage| {
         let ids: Vec<String> = page.orders.into_iter().map(|order| order.order_id).collect();
         (ids.join(" "), page.pagination)
@@ -529,7 +531,8 @@ fn each_list_uses_an_index_and_sorts_nothing() {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT * FROM order_view WHERE {condition} ORDER BY created_at DESC, order_id LIMIT 10"
         );
-        let mut statement = views.connection().prepare(&sql).unwrap();
+        let reading = views.read().unwrap();
+        let mut statement = reading.prepare(&sql).unwrap();
         let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         assert_eq!(plan.len(), 1, "{condition}: {plan:?}");
         assert!(plan[0].contains("USING INDEX order_view_by"), "{condition}: {plan:?}");

@@ -14,9 +14,10 @@ use std::{
 use clap::Args;
 use factlog::{
     EventId, block_on,
-    model::{Aggregate, BusinessTime, CommandBus, ModelError},
+    model::{Aggregate, BusinessTime, CommandBus, ModelError, Page},
     orders::{
-        Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus, Page, ShippingAddress,
+        Money, NewItem, Order, OrderCommand, OrderProjection, OrderQueryHandler, OrderService, OrderStatus,
+        ShippingAddress,
     },
 };
 use serde::Serialize;
@@ -24,9 +25,10 @@ use serde::Serialize;
 use super::{
     event_line,
     failure::Failure,
-    open, orders,
+    open,
     output::{Output, say},
     progress::{Progress, Unit},
+    views::{self, Freshness},
 };
 
 const ORDERS: u64 = 3_000;
@@ -66,8 +68,8 @@ impl Demo {
              command was answered."
         ));
 
-        let views = orders::caught_up(&store, &place.join(orders::VIEWS_FILE))?;
-        let queries = OrderQueryHandler::new(views.connection());
+        let file = views::file(None, &place);
+        let queries = OrderQueryHandler::new(views::fresh(&store, &file, OrderProjection, Freshness::default())?);
         say("\nThe read model, built from the log; how many orders have which status:");
         for status in OrderStatus::ALL {
             let orders = queries.orders_by_status(status, Page::default())?.pagination.total;

@@ -10,14 +10,13 @@ use std::{
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    EventStore, RecordedEvent, block_on,
-    model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
+    block_on,
+    model::{Aggregate, BusinessTime, Consistency, ModelError, Page},
     orders::{
-        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus, Page,
-        ShippingAddress,
+        GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
+        OrderRequest, OrderService, OrderStatus, ShippingAddress,
     },
 };
-use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -26,11 +25,8 @@ use super::{
     open,
     orders_import::OrdersImport,
     output::Output,
-    progress::{Progress, Unit},
+    views::{self, Freshness},
 };
-
-/// The read model's file in the store's directory.
-pub const VIEWS_FILE: &str = "views.sqlite";
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
@@ -120,6 +116,8 @@ enum OrdersCommand {
     /// Print an order as the read model has it
     Show {
         id: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Print the events of an order
     History {
@@ -155,6 +153,9 @@ struct List {
     /// Orders a page
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
     limit: i64,
+
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -163,9 +164,9 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 impl Orders {
     pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
-        let views = self.views.unwrap_or_else(|| place.join(VIEWS_FILE));
+        let views = views::file(self.views, place);
         match self.command {
-            OrdersCommand::Show { id } => show(&id, place, &views, out),
+            OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
             OrdersCommand::History { id } => history(&id, place, out),
             OrdersCommand::List(list) => list.run(place, &views, out),
             OrdersCommand::Import(import) => import.run(place, out),
@@ -217,21 +218,24 @@ impl List {
     fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
         let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
         let store = open::for_reading(place)?;
-        let views = caught_up(&store, views)?;
-        let queries = OrderQueryHandler::new(views.connection());
-        let found = match (&self.user, self.status) {
-            (Some(user), status) => queries.user_orders(user, status, page)?,
-            (None, Some(status)) => queries.orders_by_status(status, page)?,
+        let views = views::fresh(&store, views, OrderProjection, self.freshness)?;
+        let queries = OrderQueryHandler::new(views).into_bus()?;
+        // What is there is as recent as was asked for.
+        let consistency = Consistency::AsIs;
+        let found = match (self.user, self.status) {
+            (Some(user_id), status) => block_on(queries.ask(GetUserOrders { user_id, status, page, consistency }))?,
+            (None, Some(status)) => block_on(queries.ask(GetOrdersByStatus { status, page, consistency }))?,
             (None, None) => return Err(Failure::BadInput("give a user, a status, or both".to_owned())),
         };
         out.line(&found)
     }
 }
 
-fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
-    let views = caught_up(&store, views)?;
-    match OrderQueryHandler::new(views.connection()).order(id)? {
+    let views = views::fresh(&store, views, OrderProjection, freshness)?;
+    let queries = OrderQueryHandler::new(views).into_bus()?;
+    match block_on(queries.ask(GetOrder { order_id: id.to_owned(), consistency: Consistency::AsIs }))? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }
@@ -244,34 +248,4 @@ fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
         event_line::print(&event?, out)?;
     }
     Ok(())
-}
-
-/// The read model of the orders, with everything in it that the store has.
-pub fn caught_up(store: &dyn EventStore, views: &Path) -> Result<SqliteViews, Failure> {
-    let mut views = SqliteViews::open(views)?;
-    let done = views.checkpoint(OrderProjection.name())?.position.get();
-    let total = block_on(store.last_position())?.get().saturating_sub(done);
-    let watched = Watched { progress: Progress::new(Unit::Things("events"), Some(total)) };
-    block_on(views.catch_up(store, &watched))?;
-    Ok(views)
-}
-
-/// The projection of orders, with a progress bar.
-struct Watched {
-    progress: Progress,
-}
-
-impl Projection<Connection> for Watched {
-    fn name(&self) -> &'static str {
-        OrderProjection.name()
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        OrderProjection.set_up(context)
-    }
-
-    fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
-        self.progress.add(1);
-        OrderProjection.handle(context, event)
-    }
 }

@@ -17,6 +17,7 @@ use super::{
     import::Import,
     orders::Orders,
     output::{Output, say},
+    projections::Projections,
     read::Read,
     stats::Stats,
     streams::Streams,
@@ -58,6 +59,7 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Projections(Projections),
     Demo(Demo),
 }
 
@@ -72,6 +74,7 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Projections(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }
     }

@@ -1,11 +1,10 @@
 //! Why a command, a query or a projection failed.
 
-#[cfg(feature = "sqlite")]
-use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
-use super::command::InvalidField;
+use super::{command::InvalidField, projection::FailedId};
 use crate::{
     error::{Action, Error},
     event::{EventType, InvalidInput, RecordedEvent, StreamName},
@@ -89,14 +88,44 @@ pub enum ModelError {
     #[error("read model: {0}")]
     Sqlite(#[from] rusqlite::Error),
 
-    /// A views file that holds something else than what was projected from this store.
-    #[cfg(feature = "sqlite")]
-    #[error("{path}: {reason}", path = path.display())]
+    /// A read model that holds something else than what was projected from this store.
+    #[error("{place}: {reason}")]
     ForeignViews {
-        /// The file.
-        path: PathBuf,
+        /// The read model.
+        place: String,
         /// What it holds instead, and what to do about it.
         reason: String,
+    },
+
+    /// An event took no effect in a projection. It is recorded among its failed events.
+    #[error("the projection `{projection}` failed at position {position}: {source}")]
+    EventFailed {
+        /// The projection.
+        projection: String,
+        /// The event's position.
+        position: Position,
+        /// Why.
+        source: Box<ModelError>,
+    },
+
+    /// No event waits in `failed_events` under this number.
+    #[error("no failed event {id} waits")]
+    NoFailedEvent {
+        /// The number.
+        id: FailedId,
+    },
+
+    /// A projection has not come as far as a query asked for, in the time that it gave.
+    #[error("the projection `{projection}` is at position {reached} and not yet at {wanted} after {waited:?}")]
+    NotYetProjected {
+        /// The projection.
+        projection: String,
+        /// The position that was asked for.
+        wanted: Position,
+        /// The position that it is at.
+        reached: Position,
+        /// The time limit.
+        waited: Duration,
     },
 }
 
@@ -128,6 +157,8 @@ impl ModelError {
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
                 _ => Action::FixInput,
             },
+            ModelError::NotYetProjected { .. } => Action::Retry,
+            ModelError::EventFailed { source, .. } => source.action(),
             _ => Action::FixInput,
         }
     }

@@ -22,15 +22,18 @@ mod aggregate;
 mod bus;
 mod business_time;
 mod command;
+mod consistency;
 mod error;
 mod event;
 mod metadata;
+mod page;
 mod projection;
 mod repository;
 mod retry;
 mod snapshots;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stop;
 mod timer;
 mod variants;
 
@@ -38,13 +41,19 @@ pub use aggregate::{Aggregate, AggregateRoot};
 pub use bus::{Call, CommandBus, Logging, Middleware, Next, QueryBus, Retry, Validation};
 pub use business_time::BusinessTime;
 pub use command::{AggregateCommand, Command, CommandHandler, Committed, InvalidField, Query, QueryHandler};
+pub use consistency::Consistency;
 pub use error::{ConcurrencyError, ModelError};
 pub use event::{DomainEvent, Upcaster};
 pub use metadata::Metadata;
-pub use projection::Projection;
+pub use page::{BadPage, Page, Pagination};
+pub use projection::{
+    Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
+    Runner, Taken,
+};
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Checkpoint, SqliteViews};
+pub use sqlite::{Reading, SqliteProjection, SqliteViews, containing};
+pub use stop::Stop;
 pub use timer::{Sleep, Timer};

@@ -2,8 +2,8 @@
 //!
 //! It is written with what any application has, [`crate::model`] and an [`crate::EventStore`], and shows how the parts
 //! meet: a request to [`OrderService`] becomes an [`OrderCommand`], which is decided by the aggregate [`Order`], stored by
-//! [`OrderCommandHandler`], folded into the table `order_view` by [`OrderProjection`], and asked for through
-//! [`OrderQueryHandler`].
+//! [`OrderCommandHandler`], folded into the table `order_view` by [`OrderProjection`], and asked for by queries such
+//! as [`GetOrder`], which [`OrderQueryHandler`] answers.
 //!
 //! Invariants:
 //!
@@ -18,6 +18,7 @@ mod event;
 mod item;
 mod money;
 mod projection;
+mod queries;
 mod query;
 mod request;
 mod service;
@@ -29,6 +30,7 @@ pub use event::OrderEvent;
 pub use item::{NewItem, OrderItem, ShippingAddress};
 pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
-pub use query::{BadPage, OrderPage, OrderQueryHandler, OrderRow, Page, Pagination};
+pub use queries::{GetOrder, GetOrdersByStatus, GetUserOrders};
+pub use query::{OrderPage, OrderQueryHandler, OrderRow};
 pub use request::{OrderAction, OrderReceipt, OrderRequest};
 pub use service::OrderService;

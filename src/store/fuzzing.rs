@@ -5,23 +5,22 @@ use bytes::Bytes;
 use super::{cursor_file::CursorFile, recorded, snapshot_file::SnapshotFile};
 use crate::{
     event::{EventType, StreamName},
-    log::{self, Read},
+    log,
 };
 
 /// A record behind the four bytes of its segment's salt, and the event in it.
 pub(crate) fn record(bytes: &[u8]) {
     let Some((salt, bytes)) = bytes.split_first_chunk() else { return };
     let bytes = Bytes::copy_from_slice(bytes);
-    let Some(record) = log::fuzzing::record(&bytes, u32::from_le_bytes(*salt)) else { return };
-    let read = Read::new(record, &bytes, 0);
+    let Some(read) = log::fuzzing::record(&bytes, u32::from_le_bytes(*salt)) else { return };
     let Ok(event) = recorded::decode(&read) else { return };
     let (stream, event_type) = (event.stream(), event.event_type());
-    assert_eq!(event.position(), record.header.position);
+    assert_eq!(event.position(), read.header().position);
     assert_eq!(StreamName::new(stream.as_str()), Ok(stream.clone()));
     assert_eq!(EventType::new(event_type.as_str()), Ok(event_type.clone()));
     assert!(event.is_of(&stream) && event.is_a(&event_type) && event.is_of_category(stream.category()));
     let parts = [stream.as_bytes(), event_type.as_bytes(), &event.metadata(), &event.payload()].concat();
-    assert_eq!(parts, read.body(), "no byte of the body is lost");
+    assert_eq!(parts, bytes[read.body()], "no byte of the body is lost");
 }
 
 pub(crate) fn snapshot(bytes: &[u8]) {
