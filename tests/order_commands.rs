@@ -218,10 +218,11 @@ fn race(store: &Arc<dyn EventStore>, rounds: usize) {
         racing.into_iter().map(|racer| racer.join().unwrap()).collect()
     });
     let repository = Repository::<Order>::new(Arc::clone(store));
-    for round in 0..rounds {
+    for (round, both) in results[0].iter().zip(&results[1]).enumerate() {
+        let both = [both.0, both.1];
         let id = round.to_string();
         let order = block_on(repository.load(&id)).unwrap();
-        let accepted = |step: usize, racer: usize| match &results[racer][round][step] {
+        let accepted = |step: usize, racer: usize| match &both[racer][step] {
             Ok(_) => true,
             Err(error) => {
                 let rule =

@@ -129,7 +129,7 @@ fn command(order: usize, step: usize) -> OrderCommand {
         },
         1 => OrderCommand::AddOrderItem { order_id, item: item("b"), at },
         2 => OrderCommand::CompletePayment { order_id, payment_id: "p".into(), at },
-        _ if order % 97 == 0 => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
+        _ if order.is_multiple_of(97) => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
         _ => OrderCommand::StartShipping { order_id, tracking_number: "t".into(), at },
     }
 }
