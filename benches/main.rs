@@ -68,8 +68,8 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),
         ("snapshot", &snapshot::CASES),
-        ("model", &model::CASES),
         ("projection", &projection::CASES),
+        ("model", &model::CASES),
     ];
     for (group, cases) in groups {
         for (case, run) in cases {

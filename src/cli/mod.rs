@@ -8,10 +8,11 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `files`, `lines`, `open`, `output`, `progress` and `views`.
+//! `domain`, `files`, `lines`, `open`, `output`, `progress` and `views`.
 
 mod append;
 mod demo;
+mod domain;
 mod event_line;
 mod export;
 mod failure;
@@ -29,6 +30,7 @@ mod read;
 mod root;
 mod stats;
 mod streams;
+mod users;
 mod verify;
 mod views;
 

@@ -11,7 +11,7 @@ use std::{
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     block_on,
-    model::{Aggregate, BusinessTime, Consistency, ModelError, Page},
+    model::{Aggregate, Consistency, ModelError},
     orders::{
         GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
         OrderRequest, OrderService, OrderStatus, ShippingAddress,
@@ -20,7 +20,7 @@ use factlog::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    event_line,
+    domain::{Paging, Time, history},
     failure::Failure,
     open,
     orders_import::OrdersImport,
@@ -129,13 +129,6 @@ enum OrdersCommand {
 }
 
 #[derive(Debug, Args)]
-struct Time {
-    /// When it happened (RFC 3339) [default: now]
-    #[arg(long = "at", value_name = "TIME")]
-    at: Option<BusinessTime>,
-}
-
-#[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["user", "status"]).required(true).multiple(true))]
 struct List {
     /// Only this user's orders
@@ -146,13 +139,8 @@ struct List {
     #[arg(long)]
     status: Option<OrderStatus>,
 
-    /// Which page, from 1
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
-    page: i64,
-
-    /// Orders a page
-    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
-    limit: i64,
+    #[command(flatten)]
+    paging: Paging,
 
     #[command(flatten)]
     freshness: Freshness,
@@ -167,7 +155,7 @@ impl Orders {
         let views = views::file(self.views, place);
         match self.command {
             OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
-            OrdersCommand::History { id } => history(&id, place, out),
+            OrdersCommand::History { id } => history::<Order>(&id, place, out),
             OrdersCommand::List(list) => list.run(place, &views, out),
             OrdersCommand::Import(import) => import.run(place, out),
             command => command.change(place, out),
@@ -216,7 +204,7 @@ impl OrdersCommand {
 
 impl List {
     fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
-        let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
+        let page = self.paging.page()?;
         let store = open::for_reading(place)?;
         let views = views::fresh(&store, views, OrderProjection, self.freshness)?;
         let queries = OrderQueryHandler::new(views).into_bus()?;
@@ -239,13 +227,4 @@ fn show(id: &str, freshness: Freshness, place: &Path, views: &Path, out: &mut Ou
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }
-}
-
-fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
-    let stream = Order::stream(id)?;
-    let store = open::for_reading(place)?;
-    for event in store.read_stream(&stream) {
-        event_line::print(&event?, out)?;
-    }
-    Ok(())
 }

@@ -21,6 +21,7 @@ use super::{
     read::Read,
     stats::Stats,
     streams::Streams,
+    users::Users,
     verify::Verify,
 };
 
@@ -59,6 +60,7 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Users(Users),
     Projections(Projections),
     Demo(Demo),
 }
@@ -74,6 +76,7 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Users(command) => command.run(store, out),
             Command::Projections(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }

@@ -11,6 +11,7 @@ use factlog::{
     EventStore, Position, Store, block_on,
     model::{Consistency, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
     orders::OrderProjection,
+    users::UserProjection,
 };
 
 use super::{
@@ -24,7 +25,7 @@ const VIEWS_FILE: &str = "views.sqlite";
 
 /// The projections of the sample domains, with their tables in this file.
 pub fn projections(views: &SqliteViews) -> Vec<Arc<dyn ReadModel>> {
-    vec![Arc::new(views.project(OrderProjection))]
+    vec![Arc::new(views.project(OrderProjection)), Arc::new(views.project(UserProjection))]
 }
 
 /// The read model's file: the one named, or the one in the store's directory.

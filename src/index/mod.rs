@@ -19,6 +19,7 @@ mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hash;
+mod heads;
 mod matches;
 mod merge;
 mod pages;
@@ -30,10 +31,10 @@ mod set;
 mod worker;
 
 pub(crate) use hash::ListHash;
-pub(crate) use matches::{Direction, Found, Matches};
+pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Index, IndexOptions};
+pub(crate) use set::{Found, Index, IndexOptions, Looked};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod queries;
 mod query;
 mod request;
 mod service;
+mod shipping;
 
 pub use aggregate::{Order, OrderRefusal, OrderStatus, UnknownStatus};
 pub use command::{ImportedOrderCommand, OrderCommand};
@@ -32,5 +33,6 @@ pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
 pub use queries::{GetOrder, GetOrdersByStatus, GetUserOrders};
 pub use query::{OrderPage, OrderQueryHandler, OrderRow};
-pub use request::{OrderAction, OrderReceipt, OrderRequest};
+pub use request::{OrderAction, OrderRequest};
 pub use service::OrderService;
+pub use shipping::ShippingOnPayment;

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use super::{
     directory::{Published, load_manifest},
     open::Parts,
-    recorded,
+    recorded::Indexing,
 };
 use crate::{
     disk::{Disk, DiskThread},
@@ -160,10 +160,11 @@ impl Shared {
                 Err(Error::NotAStore { path: self.dir.clone(), reason })
             }
         };
+        let mut indexing = Indexing::new();
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let decoded = recorded::decode(record);
-            let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
-            self.index.add([(recorded::indexed(&self.index, &event, offset), record.footprint())].into_iter());
+            let indexed = indexing.next(&self.index, record, offset);
+            let indexed = indexed.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
+            self.index.add([(indexed, record.footprint())].into_iter());
             Ok(())
         });
         if read? {

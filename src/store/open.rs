@@ -16,15 +16,15 @@ use super::{
     follower::Follower,
     options::{OpenProgress, Options, Report},
     recent::Recents,
-    recorded,
+    recorded::Indexing,
     snapshot::Snapshots,
 };
 use crate::{
     disk::{Access, Disk, DiskLock},
     error::{Damage, Error, Result},
-    event::{RecordedEvent, StreamName},
+    event::StreamName,
     event_store::Watchers,
-    index::{Index, IndexOptions},
+    index::{Index, IndexOptions, Indexed},
     log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
@@ -118,7 +118,14 @@ impl Options {
         mode.known = known;
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
-        let mut build = Build { index: &index, known, progress, report: self.report.as_ref(), fault: None };
+        let mut build = Build {
+            index: &index,
+            known,
+            progress,
+            report: self.report.as_ref(),
+            indexing: Indexing::new(),
+            fault: None,
+        };
         let watchers = Arc::new(Watchers::default());
         let observer = Arc::new(Wake(watchers.clone()));
         let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build);
@@ -314,6 +321,7 @@ struct Build<'a> {
     known: Position,
     progress: OpenProgress,
     report: Option<&'a Report>,
+    indexing: Indexing,
     /// Why the index could not be asked.
     fault: Option<Error>,
 }
@@ -323,8 +331,9 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let event = recorded::decode(record)?;
-        add_checked(self.index, &event, offset, record.footprint()).unwrap_or_else(|error| {
+        let indexed = self.indexing.next(self.index, record, offset)?;
+        let stream = self.indexing.event().stream_str();
+        add_checked(self.index, &indexed, stream, record.footprint()).unwrap_or_else(|error| {
             let text = error.to_string();
             self.fault = Some(error);
             Err(text)
@@ -348,12 +357,12 @@ impl Visitor for Build<'_> {
 
 /// Adds an event to the index, and checks it against those before it: versions have no gap. The outer error is the index's
 /// own.
-pub(super) fn add_checked(index: &Index, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
-    let before = index.add_checked(&recorded::indexed(index, event, offset), bytes)?;
-    if before.next() == event.version() {
+pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u64) -> Result<Result<(), String>> {
+    let (before, version) = (index.add_checked(event, bytes)?, event.version);
+    if before.next() == version {
         return Ok(Ok(()));
     }
-    Ok(Err(format!("version {} of stream `{}` follows version {before}", event.version(), event.stream())))
+    Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
 }
 
 impl Store {

@@ -41,7 +41,8 @@ impl Store {
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.visible(), view: self.inner.log.view(), firsts: None, ended: false }
+        let (until, view) = (self.inner.visible(), self.inner.log.view());
+        Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
@@ -51,12 +52,12 @@ impl Store {
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
         let mut event = RecordedEvent::none();
-        self.read_into(&self.inner.log.view(), Found { position, offset }, &mut event)?;
+        self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)?;
         Ok(Some(event))
     }
 
     /// Reads the event that lies there, in place of the one that `event` was.
-    pub(super) fn read_into(&self, view: &SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
+    pub(super) fn read_into(&self, view: &mut SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
         let mut buffer = Bytes::new();
         let record = self.inner.log.record(view, found.position, found.offset, &mut buffer)?;
         match recorded::decode_into(&record, event) {
@@ -131,7 +132,7 @@ impl StreamEvents<'_> {
                 none.insert((matches, (!*backwards).then_some(from)))
             }
         };
-        let Some(found) = ahead.next(&store.inner.log, view, *limit, || matches.next())? else { return Ok(false) };
+        let Some(found) = ahead.next(store, view, *limit, || matches.next())? else { return Ok(false) };
         store.read_into(view, found, event)?;
         let version = event.version();
         if !event.is_of(stream) || expected.is_some_and(|expected| expected != version) {
@@ -159,6 +160,7 @@ pub struct Streams<'a> {
     until: Result<Position>,
     view: SegmentView,
     firsts: Option<Matches>,
+    ahead: Ahead,
     ended: bool,
 }
 
@@ -170,9 +172,12 @@ impl Streams<'_> {
             Some(firsts) => firsts,
             none => none.insert(index.firsts(until)?),
         };
-        let Some(found) = firsts.next()? else { return Ok(None) };
+        let ahead = &mut self.ahead;
+        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, || firsts.next())? else {
+            return Ok(None);
+        };
         let mut event = RecordedEvent::none();
-        self.store.read_into(&self.view, found, &mut event)?;
+        self.store.read_into(&mut self.view, found, &mut event)?;
         if event.version() != Version::FIRST {
             return Err(self.store.misled(found, &event, "the first event of a stream"));
         }

@@ -8,13 +8,13 @@ use super::{
     beside::Beside,
     directory::{self, POSITION, check_position, load_manifest, lock_shared, missing, unreadable_position},
     open::add_checked,
-    recorded,
+    recorded::Indexing,
 };
 use crate::{
     disk::{Access, Disk, OsDisk},
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
-    index::{Index, IndexOptions},
+    index::{Index, IndexOptions, Indexed},
     log::{Depth, Read, Segment, Tail, Visitor, walk},
     version::Position,
 };
@@ -118,7 +118,8 @@ fn verify_files(
     index.check(&mut |damage| verified.faults.push(damage));
     let beside = Beside::read(disk, dir, manifest.store)?;
     let index_faults = verified.faults.len();
-    let mut check = Check { index, beside, verified, index_faults, total_bytes, progress };
+    let indexing = Indexing::new();
+    let mut check = Check { index, indexing, beside, verified, index_faults, total_bytes, progress };
     let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, until, &mut check)?;
     check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
@@ -167,6 +168,7 @@ impl Store {
 /// Notes faults and goes on.
 struct Check<'a> {
     index: Index,
+    indexing: Indexing,
     beside: Beside,
     verified: Verified,
     /// How many of the faults are the index's.
@@ -177,12 +179,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Compares an event with what the index has of it, or with those before it where no run covers it.
-    fn check(&self, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
-        let (stream, version) = (event.stream(), event.version());
-        let checked = match self.index.run_holds(self.index.stream(stream.as_str()), version, event.position())? {
+    fn check(&self, event: &RecordedEvent, indexed: &Indexed, bytes: u64) -> Result<Result<(), String>> {
+        let (stream, version) = (event.stream_str(), indexed.version);
+        let checked = match self.index.run_holds(indexed.stream, version, indexed.position)? {
             Some(true) => Ok(()),
             Some(false) => Err(format!("the index does not know version {version} of `{stream}` here")),
-            None => add_checked(&self.index, event, offset, bytes)?,
+            None => add_checked(&self.index, indexed, stream, bytes)?,
         };
         Ok(checked)
     }
@@ -190,10 +192,11 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
-        let event = recorded::decode(record)?;
+        let indexed = self.indexing.next(&self.index, record, offset)?;
+        let event = self.indexing.event();
         self.verified.events += 1;
-        self.beside.compare(&event);
-        let checked = self.check(&event, offset, record.footprint());
+        self.beside.compare(event);
+        let checked = self.check(event, &indexed, record.footprint());
         match checked {
             // A hole that was named already makes every later version of its streams look wrong.
             Ok(Err(_)) if self.verified.faults.len() > self.index_faults => Ok(()),

@@ -7,6 +7,7 @@ mod importing;
 mod reading;
 #[path = "../support/mod.rs"]
 mod support;
+mod users;
 
 use std::io::{BufRead, BufReader, Read, Write};
 

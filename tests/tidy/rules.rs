@@ -29,8 +29,9 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("model", &[GROUND, &["event_store"]]),
     // What tests of applications and of other stores need.
     ("testing", &[GROUND, &["event_store", "model"]]),
-    // The sample domain, written with what an application has.
+    // The sample domains, written with what an application has.
     ("orders", &[GROUND, &["event_store", "model"]]),
+    ("users", &[GROUND, &["event_store", "model"]]),
     // The command, another crate: it has what the library exports.
     ("cli", &[]),
 ];

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Checkpoint, OnFailure, ReadModel, ReadModelState, Taken};
 use crate::{
-    error::Action,
+    error::{Action, Error},
     event::{RecordedEvent, Timestamp},
     event_store::{EventStore, ReadAll, Subscribe},
     model::{
@@ -255,7 +255,7 @@ impl Runner {
         if up_to < Position::MAX {
             read = read.before(up_to.next());
         }
-        let passing = |error: &crate::Error| error.action() == Action::Retry;
+        let passing = |error: &Error| error.action() == Action::Retry;
         Ok(self.policy.run(&*self.sleep, passing, || self.store.read_all(read.clone())).await?)
     }
 
@@ -288,8 +288,8 @@ impl Runner {
         if go_on || reached != known {
             return Ok(reached);
         }
-        let projection = self.read_model.projection().to_owned();
-        Err(ModelError::EventFailed { projection, position: event.position(), source: Box::new(error) })
+        let name = self.read_model.projection().to_owned();
+        Err(ModelError::EventFailed { name, position: event.position(), source: Box::new(error) })
     }
 
     /// An error when the event at a checkpoint is not the one that the read model took there.
