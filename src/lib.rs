@@ -38,6 +38,8 @@
 //!
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod codec;
 mod disk;
 pub mod error;
@@ -53,6 +55,14 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(any(feature = "server", feature = "client"))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "client")),
+    allow(dead_code, unused_imports, reason = "each needs its half")
+)]
+mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -65,11 +75,11 @@ pub use error::{Action, Damage, Error, Holder, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, StreamAppend, Subscribe, block_on, load_state,
+    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Subscription, Verified, VerifyProgress, verify,
+    Cursor, Durability, OpenProgress, Options, Pending, Store, Subscription, Verified, VerifyProgress, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

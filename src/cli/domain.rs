@@ -1,11 +1,9 @@
 //! What the commands of the sample domains share: when something happened, which page, and the events of an aggregate.
 
-use std::path::Path;
-
 use clap::Args;
 use factlog::model::{Aggregate, BusinessTime, Page};
 
-use super::{event_line, failure::Failure, open, output::Output};
+use super::{event_line, failure::Failure, open, output::Output, place::Place};
 
 #[derive(Debug, Args)]
 pub struct Time {
@@ -32,10 +30,10 @@ impl Paging {
 }
 
 /// Prints the events of an aggregate; nothing when there is none with this id.
-pub fn history<A: Aggregate>(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
+pub fn history<A: Aggregate>(id: &str, place: &Place, out: &mut Output) -> Result<(), Failure> {
     let stream = A::stream(id)?;
     let store = open::for_reading(place)?;
-    for event in store.read_stream(&stream) {
+    for event in store.read_stream((&stream).into()) {
         event_line::print(&event?, out)?;
     }
     Ok(())

@@ -8,7 +8,7 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `domain`, `files`, `lines`, `open`, `output`, `progress` and `views`.
+//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress` and `views`.
 
 mod append;
 mod demo;
@@ -24,10 +24,13 @@ mod open;
 mod orders;
 mod orders_import;
 mod output;
+mod place;
 mod progress;
 mod projections;
 mod read;
 mod root;
+mod serve;
+mod serve_settings;
 mod stats;
 mod streams;
 mod users;

@@ -3,18 +3,15 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     block_on,
-    model::{Aggregate, ModelError},
+    model::{Aggregate, Consistency, ModelError},
     orders::{
-        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus,
-        ShippingAddress,
+        GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
+        OrderRequest, OrderService, OrderStatus, ShippingAddress,
     },
 };
 use serde::de::DeserializeOwned;
@@ -25,13 +22,14 @@ use super::{
     open,
     orders_import::OrdersImport,
     output::Output,
+    place::Place,
     views::{self, Freshness},
 };
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
 pub struct Orders {
-    /// The read model's file [default: views.sqlite in the store's directory]
+    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
     #[arg(long, value_name = "FILE", global = true)]
     views: Option<PathBuf>,
 
@@ -151,7 +149,7 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 impl Orders {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let views = views::file(self.views, place);
         match self.command {
             OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
@@ -189,37 +187,41 @@ impl OrdersCommand {
         Some(OrderRequest { order_id, at: time.at, action })
     }
 
-    fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn change(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let Some(request) = self.into_request() else {
             return Ok(());
         };
         Order::stream(&request.order_id)?;
         let store = open::for_writing(place)?;
-        let orders = OrderService::new(Arc::new(store.clone()))?;
+        let orders = OrderService::new(store.shared())?;
         let receipt = block_on(orders.handle(request))?;
         out.acknowledge(&receipt)?;
-        Ok(store.close()?)
+        store.close()
     }
 }
 
 impl List {
-    fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
         let page = self.paging.page()?;
         let store = open::for_reading(place)?;
-        let queries = OrderQueryHandler::new(views::fresh(&store, views, OrderProjection, self.freshness)?);
-        let found = match (&self.user, self.status) {
-            (Some(user), status) => queries.user_orders(user, status, page)?,
-            (None, Some(status)) => queries.orders_by_status(status, page)?,
+        let views = views::fresh(&store, views, OrderProjection, self.freshness)?;
+        let queries = OrderQueryHandler::new(views).into_bus()?;
+        // What is there is as recent as was asked for.
+        let consistency = Consistency::AsIs;
+        let found = match (self.user, self.status) {
+            (Some(user_id), status) => block_on(queries.ask(GetUserOrders { user_id, status, page, consistency }))?,
+            (None, Some(status)) => block_on(queries.ask(GetOrdersByStatus { status, page, consistency }))?,
             (None, None) => return Err(Failure::BadInput("give a user, a status, or both".to_owned())),
         };
         out.line(&found)
     }
 }
 
-fn show(id: &str, freshness: Freshness, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
     let views = views::fresh(&store, views, OrderProjection, freshness)?;
-    match OrderQueryHandler::new(views).order(id)? {
+    let queries = OrderQueryHandler::new(views).into_bus()?;
+    match block_on(queries.ask(GetOrder { order_id: id.to_owned(), consistency: Consistency::AsIs }))? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }

@@ -1,9 +1,6 @@
 //! `factlog users`: the smaller sample domain from the command line.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use factlog::{
@@ -17,13 +14,14 @@ use super::{
     failure::Failure,
     open,
     output::Output,
+    place::Place,
     views::{self, Freshness},
 };
 
 /// Create, update and delete users, and ask for them: the smaller sample domain on the store
 #[derive(Debug, Args)]
 pub struct Users {
-    /// The read model's file [default: views.sqlite in the store's directory]
+    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
     #[arg(long, value_name = "FILE", global = true)]
     views: Option<PathBuf>,
 
@@ -87,7 +85,7 @@ enum UsersCommand {
 }
 
 impl Users {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let views = views::file(self.views, place);
         let consistency = Consistency::AsIs;
         match self.command {
@@ -115,17 +113,17 @@ impl Users {
     }
 }
 
-fn change(user_id: String, time: Time, action: UserAction, place: &Path, out: &mut Output) -> Result<(), Failure> {
+fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &mut Output) -> Result<(), Failure> {
     User::stream(&user_id)?;
     let store = open::for_writing(place)?;
-    let users = UserService::new(Arc::new(store.clone()))?;
+    let users = UserService::new(store.shared())?;
     let receipt = block_on(users.handle(UserRequest { user_id, at: time.at, action }))?;
     out.acknowledge(&receipt)?;
-    Ok(store.close()?)
+    store.close()
 }
 
 /// Where to ask about users, with answers as recent as asked for.
-fn queries(place: &Path, views: &Path, freshness: Freshness) -> Result<QueryBus, Failure> {
+fn queries(place: &Place, views: &Path, freshness: Freshness) -> Result<QueryBus, Failure> {
     let store = open::for_reading(place)?;
     let views = views::fresh(&store, views, UserProjection, freshness)?;
     Ok(UserQueryHandler::new(views).bus()?)

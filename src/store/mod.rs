@@ -46,7 +46,7 @@ mod verify;
 
 pub use cursor::Cursor;
 pub use durability::Durability;
-pub use open::{Stats, Store};
+pub use open::Store;
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
 pub use read::{StreamEvents, Streams};

@@ -41,8 +41,13 @@ impl Store {
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
+        self.streams_after(Position::START)
+    }
+
+    /// The streams whose first event lies behind a position.
+    pub(crate) fn streams_after(&self, after: Position) -> Streams<'_> {
         let (until, view) = (self.inner.visible(), self.inner.log.view());
-        Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), ended: false }
+        Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), position: after, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one.
@@ -52,12 +57,12 @@ impl Store {
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
         let mut event = RecordedEvent::none();
-        self.read_into(&self.inner.log.view(), Found { position, offset }, &mut event)?;
+        self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)?;
         Ok(Some(event))
     }
 
     /// Reads the event that lies there, in place of the one that `event` was.
-    pub(super) fn read_into(&self, view: &SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
+    pub(super) fn read_into(&self, view: &mut SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
         let mut buffer = Bytes::new();
         let record = self.inner.log.record(view, found.position, found.offset, &mut buffer)?;
         match recorded::decode_into(&record, event) {
@@ -161,21 +166,36 @@ pub struct Streams<'a> {
     view: SegmentView,
     firsts: Option<Matches>,
     ahead: Ahead,
+    /// Of the first event of the stream that was given out last.
+    position: Position,
     ended: bool,
 }
 
 impl Streams<'_> {
+    /// The position of the first event of the stream that was given out last.
+    #[cfg(feature = "server")]
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
     fn step(&mut self) -> Result<Option<(StreamName, Version)>> {
         let until = self.until.clone()?;
         let index = &self.store.inner.index;
         let firsts = match &mut self.firsts {
             Some(firsts) => firsts,
-            none => none.insert(index.firsts(until)?),
+            none => {
+                let firsts = none.insert(index.firsts(until)?);
+                firsts.seek(self.position.next())?;
+                firsts
+            }
         };
         let ahead = &mut self.ahead;
-        let Some(found) = ahead.next(self.store, &self.view, usize::MAX, || firsts.next())? else { return Ok(None) };
+        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, || firsts.next())? else {
+            return Ok(None);
+        };
+        self.position = found.position;
         let mut event = RecordedEvent::none();
-        self.store.read_into(&self.view, found, &mut event)?;
+        self.store.read_into(&mut self.view, found, &mut event)?;
         if event.version() != Version::FIRST {
             return Err(self.store.misled(found, &event, "the first event of a stream"));
         }
