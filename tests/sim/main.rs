@@ -41,10 +41,10 @@ fn seconds(default: u64) -> Duration {
 fn report(suite: &str, started: Instant, checked: Result<Numbers, String>) -> Numbers {
     match checked {
         Ok(numbers) => {
-            println!("{suite}: {numbers}; {:.1} s", started.elapsed().as_secs_f64());
+            println!("{suite}, SIM_SEED={}: {numbers}; {:.1} s", seed(), started.elapsed().as_secs_f64());
             numbers
         }
-        Err(error) => panic!("{suite}: {error}"),
+        Err(error) => panic!("{suite}, SIM_SEED={}: {error}", seed()),
     }
 }
 
