@@ -37,7 +37,7 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
     let file = views.to_str().unwrap();
 
     let started = Instant::now();
-    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
     let usual = started.elapsed();
     let whole = contents(&views);
     assert_eq!(whole, fresh(&events));
@@ -58,7 +58,7 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
         midway += u64::from(reached < events.len());
         assert_eq!(contents(&views), fresh(&events[..reached]), "kill {kill} at position {reached}");
     }
-    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
     assert_eq!(contents(&views), whole);
     println!("{kills} kills, {midway} left a view midway");
     assert!(midway * 10 >= kills, "too few kills hit the work to show anything");
