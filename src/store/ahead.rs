@@ -28,13 +28,13 @@ impl Ahead {
     pub(super) fn next(
         &mut self,
         store: &Store,
-        view: &SegmentView,
+        view: &mut SegmentView,
         limit: usize,
         more: impl FnMut() -> Result<Option<Position>>,
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
-            store.inner.log.look_at(view, self.found.iter().map(|found| (found.position, found.offset)));
+            view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
         }
         let next = self.found.get(self.given).copied();
         self.given += usize::from(next.is_some());
