@@ -110,7 +110,7 @@ impl<'a> AllEvents<'a> {
     }
 
     /// Lends the next event, until the next call. The iterator gives each event away instead, and so counts the references to
-    /// the memory that it lies in once more: a third of what a scan costs. A clone of what is lent may be kept.
+    /// the memory that it lies in once more: a tenth of what a scan costs. A clone of what is lent may be kept.
     ///
     /// ```
     /// # use factlog::{EventType, ExpectedVersion, NewEvent, Position, ReadAll, Store, StreamName};
