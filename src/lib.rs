@@ -54,7 +54,7 @@ pub mod store;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
-pub use error::{Action, Damage, Error, Holder, Place, Result};
+pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
@@ -62,7 +62,8 @@ pub use event_store::{
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Stats, Store, Subscription, Verified, VerifyProgress, verify,
+    Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode, RepairReport, Stats, Store,
+    Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

@@ -25,6 +25,7 @@ mod orders_import;
 mod output;
 mod progress;
 mod read;
+mod repair;
 mod root;
 mod stats;
 mod streams;

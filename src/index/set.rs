@@ -284,6 +284,26 @@ impl Index {
         }
     }
 
+    /// Whether the run that covers a position has it among the lost ones; `None` when no run covers it.
+    pub(crate) fn run_holds_lost(&self, position: Position) -> Result<Option<bool>> {
+        let state = self.shared.state.read();
+        let at = state.runs.partition_point(|run| run.last < position);
+        let Some(run) = state.runs.get(at).filter(|run| run.first <= position).cloned() else { return Ok(None) };
+        drop(state);
+        let Some(list) = run.find(ListHash::LOST)? else { return Ok(Some(false)) };
+        let mut piece = Piece::of_run(run, list)?;
+        let at = piece.lower_bound(position)?;
+        Ok(Some(at < piece.len() && piece.position(at)? == position))
+    }
+
+    /// The file of the run that covers a position.
+    pub(crate) fn run_file(&self, position: Position) -> Option<PathBuf> {
+        let state = self.shared.state.read();
+        let at = state.runs.partition_point(|run| run.last < position);
+        let run = state.runs.get(at).filter(|run| run.first <= position)?;
+        Some(Run::name(run.first, run.last))
+    }
+
     /// Removes the runs that opening found and does not use: remains of a crash, or of another history of this store if
     /// older files of the log were put in place of newer ones. Those must be gone before the log has grown up to them again.
     pub(crate) fn remove_unused(&self) {

@@ -196,6 +196,25 @@ pub(crate) fn parse(bytes: &[u8], salt: u32) -> Result<Record, Invalid> {
     })
 }
 
+/// The bytes of a record that its checksum is of, and the checksum, if all but that says that a record lies at the front of
+/// `bytes`: its length and its body.
+pub(super) fn checked_bytes(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let mut fields = Reader::new(bytes);
+    let (stored, length) = (fields.u32()?, fields.u32()? as usize);
+    let mut fields = Reader::new(bytes.get(24..HEADER_BYTES)?);
+    let (body_stored, head) = (fields.u32()?, usize::from(fields.u16()?));
+    let body = bytes.get(HEADER_BYTES + head..length)?;
+    (body_checksum(body) == body_stored).then_some((&bytes[4..HEADER_BYTES + head], stored))
+}
+
+/// What the record at the front of `bytes` takes up, by its length.
+pub(super) fn footprint_of(bytes: &[u8]) -> Option<usize> {
+    let mut fields = Reader::new(bytes);
+    fields.u32()?;
+    let footprint = (fields.u32()? as usize).next_multiple_of(ALIGNMENT);
+    (footprint <= bytes.len()).then_some(footprint)
+}
+
 /// What is wrong with bytes that end before a record's header does.
 #[cold]
 fn cut(bytes: &[u8]) -> Invalid {

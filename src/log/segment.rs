@@ -229,6 +229,11 @@ impl StoredRecord {
         &self.record.header
     }
 
+    /// All of it, but for the padding.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes that it takes up in the segment.
     pub(crate) fn footprint(&self) -> u64 {
         self.record.footprint as u64

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::{error::ModelError, projection::Projection};
 use crate::{
+    error::{Error, Lost},
     event::{EventId, RecordedEvent},
     event_store::{EventStore, ReadAll},
     version::Position,
@@ -121,12 +122,21 @@ impl SqliteViews {
         self.set_up(projection)?;
         let mut known = self.checkpoint(projection.name())?;
         self.check_belongs_to(store, known).await?;
+        let mut behind = known.position;
         loop {
-            let page = store.read_all(ReadAll::after(known.position)).await?;
+            let page = match store.read_all(ReadAll::after(behind)).await {
+                // What the store has lost, no read model can have.
+                Err(Error::Lost(Lost::Positions { last, .. })) => {
+                    behind = last;
+                    continue;
+                }
+                page => page?,
+            };
             let Some(last) = page.last().map(Checkpoint::from) else {
                 return Ok(known.position);
             };
             known = self.apply(projection, known, &page)?;
+            behind = known.position;
             if known != last {
                 self.check_belongs_to(store, known).await?;
             }
@@ -214,7 +224,11 @@ impl SqliteViews {
             return Ok(());
         };
         let advice = "delete the file, with those of its name and `-wal` and `-shm`, to have it built again";
-        let found = store.read_all(ReadAll::after(position.previous()).limit(1)).await?;
+        let found = match store.read_all(ReadAll::after(position.previous()).limit(1)).await {
+            // Its own event is what the store has lost.
+            Err(Error::Lost(Lost::Positions { first, .. })) if first == position => return Ok(()),
+            found => found?,
+        };
         let reason = match found.first() {
             Some(event) if Checkpoint::from(event) == known => return Ok(()),
             Some(event) => format!(

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     disk::{Content, Disk, Entry, names, read_file},
     error::{Damage, Error, Place, Result},
-    event::{EventId, RecordedEvent},
+    event::{EventId, RecordedEvent, StreamName},
     event_store::CursorName,
     version::{Position, Version},
 };
@@ -43,22 +43,21 @@ struct Claim {
 
 #[derive(Debug)]
 enum By {
-    /// A snapshot of a stream with this hash.
-    Snapshot(u128, Version),
+    Snapshot(StreamName, Version),
     Cursor(CursorName),
 }
 
 impl Claim {
     fn file(&self) -> PathBuf {
         match &self.by {
-            By::Snapshot(hash, version) => SnapshotFile::path(*hash, *version),
+            By::Snapshot(stream, version) => SnapshotFile::path(SnapshotFile::hash(stream), *version),
             By::Cursor(name) => CursorFile::path(name),
         }
     }
 
     fn fits(&self, event: &RecordedEvent) -> bool {
-        let there = match self.by {
-            By::Snapshot(hash, version) => event.version() == version && SnapshotFile::hash(&event.stream()) == hash,
+        let there = match &self.by {
+            By::Snapshot(stream, version) => event.version() == *version && event.is_of(stream),
             By::Cursor(_) => true,
         };
         there && event.id() == self.event
@@ -91,7 +90,7 @@ impl Beside {
         let file = SnapshotFile::decode(bytes).and_then(|file| file.check_place(store, &path).map(|()| file));
         match file {
             Ok(SnapshotFile { position, event, snapshot, .. }) => {
-                let by = By::Snapshot(SnapshotFile::hash(&snapshot.stream), snapshot.version);
+                let by = By::Snapshot(snapshot.stream, snapshot.version);
                 self.claims.push(Claim { position, event, by });
             }
             Err(fault) => self.fault(path, Position::START, fault),
@@ -133,6 +132,19 @@ impl Beside {
 
     fn fault(&mut self, file: PathBuf, position: Position, fault: String) {
         self.faults.push(Damage { place: Place { file, offset: 0, position }, fault });
+    }
+
+    /// The last position that anything is said about: the log was durable up to it.
+    pub(super) fn last(&self) -> Position {
+        self.claims.last().map_or(Position::START, |claim| claim.position)
+    }
+
+    /// What the snapshots say: which version of which stream lies at which position.
+    pub(super) fn snapshots_at(&self) -> impl Iterator<Item = (Position, &StreamName, Version)> {
+        self.claims.iter().filter_map(|claim| match &claim.by {
+            By::Snapshot(stream, version) => Some((claim.position, stream, *version)),
+            By::Cursor(_) => None,
+        })
     }
 
     /// Compares an event of the log with what is said about its position.

@@ -161,9 +161,13 @@ impl Shared {
             }
         };
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let decoded = recorded::decode(&record.read());
-            let event = decoded.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
-            self.index.add([(recorded::indexed(&self.index, &event, offset), record.footprint())].into_iter());
+            let position = record.header().position;
+            let decoded = recorded::decode_any(&record.read());
+            let indexed = match decoded.map_err(|fault| segment.damage(offset, position, fault))? {
+                Ok(event) => recorded::indexed(&self.index, &event, offset),
+                Err(lost) => lost.indexed(position, offset),
+            };
+            self.index.add([(indexed, record.footprint())].into_iter());
             Ok(())
         });
         if read? {

@@ -18,6 +18,7 @@
 mod append;
 #[cfg(test)]
 mod append_tests;
+mod aside;
 mod beside;
 mod cursor;
 mod cursor_file;
@@ -25,12 +26,16 @@ mod directory;
 mod durability;
 mod event_store;
 mod follower;
+mod lost;
+mod missing;
 mod open;
 mod options;
 mod pending;
 mod read;
 mod recent;
 mod recorded;
+mod repair;
+mod repaired;
 mod request;
 mod snapshot;
 mod snapshot_file;
@@ -40,9 +45,12 @@ mod verify;
 
 pub use cursor::Cursor;
 pub use durability::Durability;
+pub use missing::LostVersions;
 pub use open::{Stats, Store};
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
 pub use read::{AllEvents, StreamEvents, Streams};
+pub use repair::{RepairMode, repair};
+pub use repaired::RepairReport;
 pub use subscribe::Subscription;
 pub use verify::{Verified, VerifyProgress, verify};

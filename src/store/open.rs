@@ -14,6 +14,7 @@ use super::{
     },
     durability::Durability,
     follower::Follower,
+    lost::StandIn,
     options::{OpenProgress, Options, Report},
     recent::Recents,
     recorded,
@@ -323,8 +324,12 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let event = recorded::decode(&record.read())?;
-        add_checked(self.index, &event, offset, record.footprint()).unwrap_or_else(|error| {
+        let position = record.header().position;
+        let added = match recorded::decode_any(&record.read())? {
+            Ok(event) => add_checked(self.index, &event, offset, record.footprint()),
+            Err(lost) => add_lost(self.index, &lost, position, offset, record.footprint()),
+        };
+        added.unwrap_or_else(|error| {
             let text = error.to_string();
             self.fault = Some(error);
             Err(text)
@@ -354,6 +359,23 @@ pub(super) fn add_checked(index: &Index, event: &RecordedEvent, offset: u64, byt
         return Ok(Ok(()));
     }
     Ok(Err(format!("version {} of stream `{}` follows version {before}", event.version(), event.stream())))
+}
+
+/// As [`add_checked`], for what stands for a lost event.
+pub(super) fn add_lost(
+    index: &Index,
+    lost: &StandIn,
+    position: Position,
+    offset: u64,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let before = index.add_checked(&lost.indexed(position, offset), bytes)?;
+    match lost.stream {
+        Some((_, version)) if before.next() != version => {
+            Ok(Err(format!("a lost event of version {version} follows version {before} of its stream")))
+        }
+        _ => Ok(Ok(())),
+    }
 }
 
 impl Store {

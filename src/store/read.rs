@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Store, recorded};
+use super::{Store, lost::StandIn, recorded};
 use crate::{
-    error::{Damage, Error, Result},
+    error::{Damage, Error, Lost, Result},
     event::{RecordedEvent, StreamName, Timestamp},
     event_store::{ReadAll, ReadStream},
-    index::{Direction, Found, Matches, Selection, Union},
+    index::{Direction, Found, ListHash, Matches, Selection, Union},
     log::{LogScan, SegmentView},
     version::{Position, Version},
 };
@@ -18,7 +18,8 @@ use crate::{
 impl Store {
     /// The events of a stream, as far as they are durable now. A stream that does not exist has none.
     ///
-    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
+    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends. The
+    /// exception is [`Error::Lost`], which names events that are lost: behind them it goes on.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
         StreamEvents {
             store: self,
@@ -31,7 +32,8 @@ impl Store {
 
     /// The events of the whole log, or those that were asked for, as far as they are durable now.
     ///
-    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
+    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends. The
+    /// exception is [`Error::Lost`], which names events that are lost: behind them it goes on.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
         let (until, failed) = match self.inner.visible() {
             Ok(until) => (until.min(read.before.previous()), None),
@@ -54,30 +56,34 @@ impl Store {
         Streams { store: self, until: self.inner.visible(), view: self.inner.log.view(), firsts: None, ended: false }
     }
 
-    /// The event of a position; `None` when there is no durable one.
+    /// The event of a position; `None` when there is no durable one. A lost one is an error.
     pub(super) fn event_of_position(&self, position: Position) -> Result<Option<RecordedEvent>> {
         if position == Position::START || position > self.inner.visible()? {
             return Ok(None);
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
-        self.event_at(&self.inner.log.view(), Found { position, offset }).map(Some)
+        match self.event_at(&self.inner.log.view(), Found { position, offset })? {
+            Ok(event) => Ok(Some(event)),
+            Err(_) => Err(Lost::Positions { first: position, last: position }.into()),
+        }
     }
 
-    fn event_at(&self, view: &SegmentView, found: Found) -> Result<RecordedEvent> {
+    /// The event at a place, or what stands for it when it is lost.
+    fn event_at(&self, view: &SegmentView, found: Found) -> Result<Result<RecordedEvent, StandIn>> {
         let record = self.inner.log.record(view, found.position, found.offset)?;
-        match recorded::decode(&record.read()) {
+        match recorded::decode_any(&record.read()) {
             Ok(event) => Ok(event),
             Err(fault) => Err(Damage { place: self.inner.log.place(found.position, found.offset)?, fault }.into()),
         }
     }
 
     /// The event that the index promised is another.
-    fn misled(&self, found: Found, event: &RecordedEvent, expected: &str) -> Error {
-        let text = format!(
-            "the index led to version {} of `{}` here, in search of {expected}",
-            event.version(),
-            event.stream()
+    fn misled(&self, found: Found, event: Option<&RecordedEvent>, expected: &str) -> Error {
+        let there = event.map_or_else(
+            || "a lost event".to_owned(),
+            |event| format!("version {} of `{}`", event.version(), event.stream()),
         );
+        let text = format!("the index led to {there} here, in search of {expected}");
         match self.inner.log.place(found.position, found.offset) {
             Ok(place) => Damage { place, fault: text }.into(),
             Err(error) => error,
@@ -124,12 +130,20 @@ impl StreamEvents<'_> {
         };
         let Some(found) = matches.next()? else { return Ok(None) };
         let event = self.store.event_at(&self.view, found)?;
-        let version = event.version();
-        if !event.is_of(stream) || expected.is_some_and(|expected| expected != version) {
+        let version = match &event {
+            Ok(event) => event.version(),
+            Err(lost) => lost.stream.map_or(Version::NONE, |(_, version)| version),
+        };
+        let is_of = match &event {
+            Ok(event) => event.is_of(stream),
+            Err(lost) => lost.stream.is_some_and(|(hash, _)| hash == self.store.inner.index.stream(stream.as_str())),
+        };
+        if !is_of || expected.is_some_and(|expected| expected != version) {
             let wanted = expected.map_or_else(|| "an event".to_owned(), |version| format!("version {version}"));
-            return Err(self.store.misled(found, &event, &format!("{wanted} of `{stream}`")));
+            return Err(self.store.misled(found, event.as_ref().ok(), &format!("{wanted} of `{stream}`")));
         }
         *expected = Some(if *backwards { Version::new(version.get() - 1) } else { version.next() });
+        let event = event.map_err(|lost| lost.error_of(stream))?;
         self.read.limit -= 1;
         Ok(Some(event))
     }
@@ -140,11 +154,16 @@ impl Iterator for StreamEvents<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
-        if step.is_err() {
+        if ends(&step) {
             self.read.limit = 0;
         }
         step.transpose()
     }
+}
+
+/// Whether an iterator ends with this: behind lost events it goes on.
+fn ends<T>(step: &Result<T>) -> bool {
+    matches!(step, Err(error) if !matches!(error, Error::Lost(_)))
 }
 
 /// The events of the log: see [`Store::read_all`].
@@ -179,10 +198,12 @@ impl<'a> AllEvents<'a> {
         let list = |hash| inner.index.matches(hash, None, self.until, direction);
         // A type that was named twice is one list all the same: no event comes twice.
         let types: BTreeSet<_> = self.read.types.iter().collect();
-        let types = types.into_iter().map(|event_type| list(inner.index.event_type(event_type.as_str())));
+        let types = types.into_iter().map(|event_type| inner.index.event_type(event_type.as_str()));
+        // What is lost may have been what is wanted.
+        let types = types.chain([ListHash::LOST]).map(list);
         let category = self.read.category.as_deref().map(|category| {
             let own = of_its_own_category(category).then(|| inner.index.stream(category));
-            union([inner.index.category(category)].into_iter().chain(own).map(list).collect())
+            union([inner.index.category(category), ListHash::LOST].into_iter().chain(own).map(list).collect())
         });
         let category = match &self.read.stream {
             Some(stream) => Some(union([list(inner.index.stream(stream.as_str()))].into_iter().collect())?),
@@ -207,12 +228,19 @@ impl<'a> AllEvents<'a> {
         }
         loop {
             let Some((found, event)) = self.candidate()? else { return Ok(None) };
-            let position = event.position();
+            let position = found.position;
             let within = if self.read.backwards { position > self.read.after } else { position <= self.until };
             if !within {
                 self.read.limit = 0;
                 return Ok(None);
             }
+            let event = match event {
+                Ok(event) => event,
+                Err(lost) => match self.pass_over(&lost, position) {
+                    Some(lost) => return Err(lost.into()),
+                    None => continue,
+                },
+            };
             self.check(found, &event)?;
             if self.read.since.is_none_or(|since| event.timestamp() >= since) {
                 self.read.limit -= 1;
@@ -221,8 +249,25 @@ impl<'a> AllEvents<'a> {
         }
     }
 
+    /// Goes on behind lost events, the first of which lies here. `None` when they are older than what was asked for.
+    fn pass_over(&mut self, lost: &StandIn, position: Position) -> Option<Lost> {
+        let ReadAll { after, since, backwards, .. } = &mut self.read;
+        let wanted = since.is_none_or(|since| lost.time >= since);
+        let lost = match backwards {
+            true => Lost::Positions { first: lost.first.max(after.next()), last: position },
+            false => Lost::Positions { first: position, last: lost.last.min(self.until) },
+        };
+        self.source = None;
+        match (&lost, backwards) {
+            (Lost::Positions { first, .. }, true) => self.until = first.previous(),
+            (Lost::Positions { last, .. }, false) => *after = *last,
+            (Lost::Version { .. }, _) => {}
+        }
+        wanted.then_some(lost)
+    }
+
     /// The next event that may be wanted.
-    fn candidate(&mut self) -> Result<Option<(Found, RecordedEvent)>> {
+    fn candidate(&mut self) -> Result<Option<(Found, Result<RecordedEvent, StandIn>)>> {
         let foreign =
             |stream: &StreamName| self.read.category.as_deref().is_some_and(|category| stream.category() != category);
         if self.read.limit == 0 || self.read.after >= self.until || self.read.stream.as_ref().is_some_and(foreign) {
@@ -240,7 +285,7 @@ impl<'a> AllEvents<'a> {
             Some(Source::Scan(scan)) => {
                 let Some((read, offset)) = scan.next()? else { return Ok(None) };
                 let found = Found { position: read.record.header.position, offset };
-                match recorded::decode(&read) {
+                match recorded::decode_any(&read) {
                     Ok(event) => Ok(Some((found, event))),
                     Err(fault) => Err(scan.segment().damage(offset, found.position, fault).into()),
                 }
@@ -296,7 +341,7 @@ impl<'a> AllEvents<'a> {
         if right_type && right_category && right_stream && event.position() == found.position {
             return Ok(());
         }
-        Err(self.store.misled(found, event, &format!("types {types:?} in category {:?}", self.read.category)))
+        Err(self.store.misled(found, Some(event), &format!("types {types:?} in category {:?}", self.read.category)))
     }
 }
 
@@ -314,14 +359,21 @@ impl Iterator for AllEvents<'_> {
                     Ok(event)
                 }
                 Err(fault) => {
-                    self.read.limit = 0;
                     let position = read.record.header.position;
-                    Err(scan.segment().damage(offset, position, fault).into())
+                    let lost = StandIn::decode(&read);
+                    let damage = scan.segment().damage(offset, position, fault);
+                    match lost.and_then(|lost| self.pass_over(&lost, position)) {
+                        Some(lost) => Err(lost.into()),
+                        None => {
+                            self.read.limit = 0;
+                            Err(damage.into())
+                        }
+                    }
                 }
             });
         }
         let step = self.step();
-        if step.is_err() {
+        if ends(&step) {
             self.read.limit = 0;
         }
         step.transpose()
@@ -347,13 +399,31 @@ impl Streams<'_> {
             none => none.insert(index.firsts(until)?),
         };
         let Some(found) = firsts.next()? else { return Ok(None) };
-        let event = self.store.event_at(&self.view, found)?;
-        if event.version() != Version::FIRST {
-            return Err(self.store.misled(found, &event, "the first event of a stream"));
-        }
-        let stream = event.stream();
+        let event = match self.store.event_at(&self.view, found)? {
+            Ok(event) if event.version() != Version::FIRST => {
+                return Err(self.store.misled(found, Some(&event), "the first event of a stream"));
+            }
+            Ok(event) => Some(event),
+            Err(lost) => self.first_there(&lost, until)?,
+        };
+        let lost = Lost::Positions { first: found.position, last: found.position };
+        let stream = event.ok_or(lost)?.stream();
         let (version, _) = index.newest(index.stream(stream.as_str()), until)?;
         Ok(Some((stream, version)))
+    }
+}
+
+impl Streams<'_> {
+    /// The first event that is there of the stream whose first event is lost.
+    fn first_there(&self, lost: &StandIn, until: Position) -> Result<Option<RecordedEvent>> {
+        let Some((list, _)) = lost.stream else { return Ok(None) };
+        let mut matches = self.store.inner.index.matches(list, None, until, Direction::Forwards)?;
+        while let Some(found) = matches.next()? {
+            if let Ok(event) = self.store.event_at(&self.view, found)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -365,7 +435,7 @@ impl Iterator for Streams<'_> {
             return None;
         }
         let step = self.step();
-        self.ended = !matches!(step, Ok(Some(_)));
+        self.ended = matches!(step, Ok(None)) || ends(&step);
         step.transpose()
     }
 }

@@ -12,6 +12,7 @@
 
 use uuid::Uuid;
 
+use super::lost::StandIn;
 use crate::{
     event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
     event_store::StreamAppend,
@@ -77,6 +78,15 @@ pub(super) fn indexed(index: &Index, event: &RecordedEvent, offset: u64) -> Inde
 /// The list of a stream's category; a stream whose name has no `-` needs none beside its own.
 pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHash> {
     (stream.category() != stream.as_str()).then(|| index.category(stream.category()))
+}
+
+/// What a valid record holds: an event, or what stands for one that is lost. The error says why it is neither.
+#[inline]
+pub(super) fn decode_any(read: &Read<'_>) -> Result<Result<RecordedEvent, StandIn>, String> {
+    match decode(read) {
+        Ok(event) => Ok(Ok(event)),
+        Err(fault) => StandIn::decode(read).map(Err).ok_or(fault),
+    }
 }
 
 /// Reads an event from a valid record. The error says why it is none.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{Store, recent::Recent, recent::Recents, recorded};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     event::{EventType, NewEvent, RecordedEvent},
     event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
     index::{Index, Indexed, ListHash},
@@ -105,7 +105,11 @@ impl Store {
             let oldest = Version::new(version.get().saturating_sub(limits::RECENT_EVENTS as u64));
             let mut recent = Recent::at(oldest);
             for event in self.read_stream(ReadStream::new(&append.stream).from(oldest.next()).to(version)) {
-                recent.push(event?.id());
+                match event {
+                    // Whatever its id was: to append that event again is no repetition.
+                    Err(Error::Lost(_)) => recent.push(uuid::Uuid::nil().into()),
+                    event => recent.push(event?.id()),
+                }
             }
             stream.recent = Some(recent);
         }
