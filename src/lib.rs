@@ -62,8 +62,8 @@ pub use event_store::{
     save_state,
 };
 pub use store::{
-    Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode, RepairReport, Stats, Store,
-    Subscription, Verified, VerifyProgress, repair, verify,
+    BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,
+    RepairReport, Stats, Store, Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

@@ -11,6 +11,7 @@
 //! `files`, `lines`, `open`, `output` and `progress`.
 
 mod append;
+mod backup;
 mod demo;
 mod event_line;
 mod export;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     append::Append,
+    backup::Backup,
     demo::Demo,
     export::Export,
     failure::Failure,
@@ -57,6 +58,7 @@ enum Command {
     Stats(Stats),
     Verify(Verify),
     Repair(Repair),
+    Backup(Backup),
     Import(Import),
     Export(Export),
     Orders(Orders),
@@ -72,6 +74,7 @@ impl Command {
             Command::Stats(command) => command.run(store, out),
             Command::Verify(command) => command.run(store, out),
             Command::Repair(command) => command.run(store, out),
+            Command::Backup(command) => command.run(store, out),
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),

@@ -68,20 +68,37 @@ impl Beside {
     /// Reads all snapshots and cursors of the store in `dir`.
     pub(super) fn read(disk: &dyn Disk, dir: &Path, store: [u8; 16]) -> Result<Beside> {
         let mut beside = Beside::default();
+        for file in Beside::files(disk, dir)? {
+            match file.file_name().and_then(|name| name.to_str()).filter(|_| file.starts_with(CURSORS)) {
+                Some(name) => beside.cursor(disk, dir, store, name)?,
+                None => beside.snapshot(disk, dir, store, file)?,
+            }
+        }
+        beside.claims.sort_unstable_by_key(|claim| claim.position);
+        Ok(beside)
+    }
+
+    /// The files of all snapshots and cursors, relative to the store's directory.
+    pub(super) fn files(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
         let snapshots = dir.join(SNAPSHOTS);
         for first in directories(disk, &snapshots)? {
             for rest in directories(disk, &snapshots.join(&first))? {
                 let place = Path::new(SNAPSHOTS).join(&first).join(rest);
-                for name in files(disk, &dir.join(&place), snapshot_file::SUFFIX)? {
-                    beside.snapshot(disk, dir, store, place.join(name))?;
-                }
+                let names = files(disk, &dir.join(&place), snapshot_file::SUFFIX)?;
+                found.extend(names.into_iter().map(|name| place.join(name)));
             }
         }
-        for name in files(disk, &dir.join(CURSORS), cursor_file::SUFFIX)? {
-            beside.cursor(disk, dir, store, &name)?;
-        }
-        beside.claims.sort_unstable_by_key(|claim| claim.position);
-        Ok(beside)
+        let names = files(disk, &dir.join(CURSORS), cursor_file::SUFFIX)?;
+        found.extend(names.into_iter().map(|name| Path::new(CURSORS).join(name)));
+        Ok(found)
+    }
+
+    /// The files of the snapshots that are not behind this position; a damaged one counts as one.
+    pub(super) fn snapshots_up_to(&self, last: Position) -> Vec<PathBuf> {
+        let whole = self.claims.iter().filter(|claim| claim.position <= last).map(Claim::file);
+        let damaged = self.faults.iter().map(|damage| damage.place.file.clone());
+        whole.chain(damaged).filter(|file| file.starts_with(SNAPSHOTS)).collect()
     }
 
     fn snapshot(&mut self, disk: &dyn Disk, dir: &Path, store: [u8; 16], path: PathBuf) -> Result<()> {

@@ -14,6 +14,8 @@ use crate::{
 };
 
 const LOCK: &str = "LOCK";
+/// Marks a directory in which a backup is being made.
+pub(super) const BACKUP: &str = "BACKUP";
 pub(super) const LOG: &str = "log";
 /// The file of the next segment.
 pub(super) const LOG_PREPARED: &str = "log/prepared";
@@ -62,6 +64,9 @@ pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
     }
     let mut names = list(dir)?;
     names.sort();
+    if names.iter().any(|name| name == BACKUP) {
+        return not_a_store("holds a backup that is not finished; make it again to complete it".to_owned());
+    }
     let log = if look(&dir.join(LOG))? == Some(Entry::Directory) { list(&dir.join(LOG))? } else { Vec::new() };
     if log.iter().any(|name| Segment::base_in_name(name).is_some()) {
         return Ok(());

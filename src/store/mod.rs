@@ -19,6 +19,8 @@ mod append;
 #[cfg(test)]
 mod append_tests;
 mod aside;
+mod backup;
+mod backup_place;
 mod beside;
 mod cursor;
 mod cursor_file;
@@ -43,6 +45,7 @@ mod stripes;
 mod subscribe;
 mod verify;
 
+pub use backup::{BackupProgress, BackupReport};
 pub use cursor::Cursor;
 pub use durability::Durability;
 pub use missing::LostVersions;
