@@ -61,13 +61,19 @@ impl Place {
         if place.manifest.is_none() {
             // Nothing in it may be taken for a store before all of it is there.
             place.mark(disk)?;
-            if !marked && look(&from.join(BACKUP))?.is_some() {
-                place.unmark(disk)?;
-                return Err(refuse("is the store itself".to_owned()));
-            }
         }
         disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
-        Ok(place)
+        if place.is(disk, from)? { Err(refuse("is the store itself".to_owned())) } else { Ok(place) }
+    }
+
+    /// Whether it is this directory, under whatever path: a file that is made in the one shows in the other.
+    fn is(&self, disk: &dyn Disk, other: &Path) -> Result<bool> {
+        let name = Path::new(LOG).join(format!("{}{COPYING}", uuid::Uuid::from_bytes(disk.random())));
+        let (here, there) = (self.dir.join(&name), other.join(&name));
+        disk.create(&here).map_err(|error| Error::not_writable("create", &here, error))?;
+        let shows = disk.entry(&there).map_err(|error| Error::io("look at", &there, error));
+        disk.remove(&here).map_err(|error| Error::io("remove", &here, error))?;
+        Ok(shows?.is_some())
     }
 
     /// What is there must be what the store was at an earlier time: a copy that was opened and appended to has a history of its
