@@ -1,8 +1,9 @@
 //! `kill -9` at random moments.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -172,24 +173,31 @@ fn a_backup_that_is_killed_beside_a_writer_is_completed_by_the_next_and_never_a_
     assert!(killed >= KILLS / 4 && opened > 0);
 }
 
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
 #[test]
 fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
     let mut random = Random(seed());
     let template = Factlog::new();
-    let line = |number: u64| format!("{{\"type\":\"T\",\"data\":{{\"n\":{number},\"x\":\"{}\"}}}}\n", "x".repeat(12_000));
+    let line =
+        |number: u64| format!("{{\"type\":\"T\",\"data\":{{\"n\":{number},\"x\":\"{}\"}}}}\n", "x".repeat(12_000));
     template.lines(&["append", "s", "--each"], (0..100).map(line).collect::<String>());
     // One byte of an event in the middle, and the manifest.
     let (segments, manifest) = (format::segments(&template.store()), template.store().join("MANIFEST"));
-    let records = segments[1].records();
+    let records = &segments[1].records;
     let damaged = &records[records.len() / 2];
-    format::flip(&segments[1].path, damaged.offset + 100);
-    format::flip(&manifest, 40);
-    let lost = damaged.position;
+    flip(&segments[1].path, damaged.offset as usize + 100);
+    flip(&manifest, 40);
+    let (lost, damaged_store) = (damaged.position, format::contents(&template.store()));
     let mut most = Duration::from_millis(50);
     let (mut killed, mut finished) = (0, 0);
     for round in 0..KILLS {
         let factlog = Factlog::new();
-        format::copy(&template.store(), &factlog.store());
+        format::restore(&factlog.store(), &damaged_store);
         match kill_soon(factlog.command(&["repair"]), most, &mut random) {
             None => {
                 killed += 1;
@@ -203,7 +211,8 @@ fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
         factlog.lines(&["repair"], "");
         assert_eq!(factlog.run(&["verify"], "").code, Some(0), "round {round}");
         let run = factlog.run(&["read", "--skip-lost"], "");
-        let positions = run.lines().iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap()).collect::<Vec<_>>();
+        let position = |line: &String| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap();
+        let positions: Vec<u64> = run.lines().iter().map(position).collect();
         assert_eq!(positions, (1..=100).filter(|position| *position != lost).collect::<Vec<_>>(), "round {round}");
     }
     println!("{killed} repairs killed and {finished} finished");
