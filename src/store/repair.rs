@@ -228,6 +228,8 @@ impl Plan {
         disk.create_dir(&report_dir).map_err(|error| Error::io("create", &report_dir, error))?;
         replace_file(disk, &report, self.report.to_json_lines().as_bytes())?;
         if let Some(log) = &self.log {
+            let log_dir = dir.join(directory::LOG);
+            disk.create_dir(&log_dir).map_err(|error| Error::io("create", &log_dir, error))?;
             let mut anew = Vec::new();
             let manifest = log.mend(disk, &mut |name, content| {
                 write(disk, &dir.join(mended(&name)), &content)?;
@@ -244,7 +246,7 @@ impl Plan {
             for name in &anew {
                 disk.rename(&dir.join(mended(name)), &dir.join(name)).map_err(io("rename", name))?;
             }
-            disk.sync_dir(&dir.join(directory::LOG)).map_err(io("sync", Path::new(directory::LOG)))?;
+            disk.sync_dir(&log_dir).map_err(io("sync", Path::new(directory::LOG)))?;
             aside.copy(Path::new(MANIFEST))?;
             manifest.store(disk, dir)?;
         }

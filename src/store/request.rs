@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{Store, recent::Recent, recent::Recents, recorded};
 use crate::{
     error::{Error, Result},
-    event::{EventType, NewEvent, RecordedEvent},
+    event::{EventId, EventType, NewEvent, RecordedEvent},
     event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
     index::{Index, Indexed, ListHash},
     limits,
@@ -106,8 +106,8 @@ impl Store {
             let mut recent = Recent::at(oldest);
             for event in self.read_stream(ReadStream::new(&append.stream).from(oldest.next()).to(version)) {
                 match event {
-                    // Whatever its id was: to append that event again is no repetition.
-                    Err(Error::Lost(_)) => recent.push(uuid::Uuid::nil().into()),
+                    // To append it again is no repetition, so an id that is nobody's stands for its own.
+                    Err(Error::Lost(_)) => recent.push(EventId::generate()),
                     event => recent.push(event?.id()),
                 }
             }
@@ -123,7 +123,9 @@ impl Store {
             &request.appends,
             |append| self.stream_version(&append.stream),
             |append, from, to| -> Result<Vec<RecordedEvent>> {
-                self.read_stream(ReadStream::new(&append.stream).from(from).to(to)).collect()
+                let events = self.read_stream(ReadStream::new(&append.stream).from(from).to(to));
+                // What is lost is no proof that the append was made.
+                events.filter(|event| !matches!(event, Err(Error::Lost(_)))).collect()
             },
         )
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod check;
+mod lost;
 mod sample;
 
 use std::{
@@ -231,4 +232,60 @@ fn a_healthy_store_is_left_as_it_is() {
         let report = repairs(&sample, copy.path(), &[], "healthy");
         assert!(report.faults.is_empty() && report.directory.is_none(), "{report:?}");
     }
+}
+
+/// One of the kinds of damage, done to a copy; the events that it may cost.
+fn damage_somewhere(sample: &Sample, dir: &Path, choice: &mut Choice) -> (String, Vec<u64>) {
+    let files: Vec<_> = sample.files.keys().filter(|file| dir.join(file).exists()).collect();
+    let file = files[choice.next() as usize % files.len()];
+    let (path, mut bytes) = (dir.join(file), fs::read(dir.join(file)).unwrap());
+    let at = choice.next() as usize % bytes.len().max(1);
+    match choice.next() % 8 {
+        0 => {
+            fs::remove_file(&path).unwrap();
+            (format!("{} deleted", file.display()), sample.events_in(file, 0..usize::MAX))
+        }
+        1 => {
+            bytes.truncate(at);
+            fs::write(&path, &bytes).unwrap();
+            let from = if at < 4096 { 0 } else { at };
+            (format!("{} cut at {at}", file.display()), sample.events_in(file, from..usize::MAX))
+        }
+        2 | 3 => {
+            let end = (at + 512).min(bytes.len());
+            bytes[at..end].fill(0);
+            fs::write(&path, &bytes).unwrap();
+            (format!("{at} to {end} of {} zeroed", file.display()), sample.events_in(file, at..end))
+        }
+        _ => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (choice.next() % 8);
+            }
+            fs::write(&path, &bytes).unwrap();
+            (format!("byte {at} of {} flipped", file.display()), sample.events_in(file, at..at + 1))
+        }
+    }
+}
+
+#[test]
+fn damage_in_several_places_at_once_is_repaired_and_every_position_accounted_for() {
+    let (sample, mut choice) = (Sample::new(Left::Closed, 11), Choice::new(11));
+    let rounds = if choice.full { 3000 } else { 150 };
+    let (mut repaired, mut lost) = (0, 0);
+    for round in 0..rounds {
+        let copy = sample.copy();
+        let (mut what, mut may_lose) = (format!("round {round}"), Vec::new());
+        for _ in 0..2 + choice.next() % 4 {
+            let (done, cost) = damage_somewhere(&sample, copy.path(), &mut choice);
+            what = format!("{what}; {done}");
+            may_lose.extend(cost);
+        }
+        if faults(copy.path()).is_empty() {
+            continue;
+        }
+        lost += repairs(&sample, copy.path(), &may_lose, &what).lost_events();
+        repaired += 1;
+    }
+    println!("{repaired} repaired that were damaged in several places, {lost} events lost");
+    assert!(repaired > rounds / 2 && lost > 0);
 }
