@@ -22,6 +22,7 @@ mod import;
 mod machine;
 mod open;
 mod picture;
+mod projection;
 mod read;
 mod snapshot;
 mod subscribe;
@@ -61,11 +62,12 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    let groups: [(&str, &[(&str, Run)]); 4] = [
+    let groups: [(&str, &[(&str, Run)]); 5] = [
         ("append", &append::CASES),
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),
         ("snapshot", &snapshot::CASES),
+        ("projection", &projection::CASES),
     ];
     for (group, cases) in groups {
         for (case, run) in cases {

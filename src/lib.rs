@@ -43,6 +43,9 @@ mod disk;
 pub mod error;
 pub mod event;
 pub mod event_store;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod layout;
 pub mod limits;
@@ -51,6 +54,8 @@ pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};

@@ -9,9 +9,8 @@ use std::{
 };
 
 use factlog::{
-    Action, BincodeCodec, CodecId, CursorName, Error, EventStore, EventType, ExpectedVersion, JsonCodec, MemoryStore,
-    NewEvent, Options, Position, SkipReason, SkippedSnapshot, Snapshot, Store, StreamName, Version, block_on, limits,
-    load_state, save_state, verify,
+    Action, CodecId, CursorName, Error, EventType, ExpectedVersion, NewEvent, Options, Position, SkipReason,
+    SkippedSnapshot, Snapshot, Store, StreamName, Version, limits, verify,
 };
 use tempfile::TempDir;
 
@@ -258,42 +257,6 @@ fn snapshots_and_cursors_of_a_log_that_was_put_back_are_not_taken_for_those_of_t
     assert_eq!(faults(&store).len(), 2);
     store.close().unwrap();
     assert_eq!(verify(older.path(), &mut |_| {}).unwrap().faults.len(), 2);
-}
-
-#[test]
-fn a_typed_state_comes_back_through_any_store_and_one_of_another_codec_or_version_is_skipped() {
-    let (_dir, store) = store_of_ten(&Options::new());
-    let memory = MemoryStore::new();
-    let event = |_| NewEvent::new(EventType::new("Happened").unwrap(), &b"x"[..]);
-    block_on(memory.append(&name("s"), ExpectedVersion::Any, (0..10).map(event).collect())).unwrap();
-    for store in [&store as &dyn EventStore, &memory] {
-        let stream = name("s");
-        let state = ("ten".to_owned(), 10u64);
-        block_on(save_state(store, &stream, at(4), &BincodeCodec, 1, &("four", 4u64))).unwrap();
-        block_on(save_state(store, &stream, at(8), &BincodeCodec, 2, &state)).unwrap();
-        let load = |version, state_version| {
-            block_on(load_state::<(String, u64)>(store, &stream, version, &BincodeCodec, state_version)).unwrap()
-        };
-        let loaded = load(Version::MAX, 2);
-        assert_eq!((loaded.state, loaded.skipped.len()), (Some((at(8), state)), 0));
-        let loaded = load(Version::MAX, 1);
-        assert_eq!(loaded.state, Some((at(4), ("four".to_owned(), 4))));
-        let [skipped] = &loaded.skipped[..] else { panic!("{:?}", loaded.skipped) };
-        assert_eq!(
-            skipped.to_string(),
-            "skipped the snapshot of stream `s` at version 8: it holds version 2 of the state, not 1"
-        );
-        assert!(load(at(3), 1).state.is_none());
-        let json = block_on(load_state::<(String, u64)>(store, &stream, Version::MAX, &JsonCodec, 2)).unwrap();
-        assert!(json.state.is_none());
-        assert!(json.skipped.iter().all(|skipped| matches!(skipped.reason, SkipReason::Codec { .. })));
-        let wrong = block_on(load_state::<bool>(store, &stream, at(4), &BincodeCodec, 1)).unwrap();
-        assert!(matches!(wrong.skipped[..], [SkippedSnapshot { reason: SkipReason::State(_), .. }]));
-        let error = block_on(save_state(store, &stream, at(11), &JsonCodec, 1, &1)).unwrap_err();
-        assert!(matches!(error, Error::SnapshotAhead { .. }));
-        block_on(save_state(store, &stream, at(9), &JsonCodec, 1, &1)).unwrap();
-        assert_eq!(load(at(4), 1).state, None, "only the last two are kept");
-    }
 }
 
 #[test]

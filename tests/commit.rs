@@ -167,3 +167,16 @@ fn a_bulk_load_without_a_sync_is_whole_after_a_clean_close() {
     assert_eq!((store.last_position().get(), store.stats().streams), (50_000, 50));
     assert_eq!(store.verify().unwrap().faults, []);
 }
+
+#[test]
+fn appends_that_name_no_version_build_on_each_other_before_they_are_durable() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let pending: Vec<_> = (0..3000)
+        .map(|number| store.submit(&name("s"), ExpectedVersion::Any, vec![event(number.to_string())]).unwrap())
+        .collect();
+    assert!(pending.iter().zip(1..).all(|(pending, version)| pending.appended().version == Version::new(version)));
+    drop(pending);
+    store.sync().unwrap();
+    assert_eq!(store.last_position().get(), 3000);
+}

@@ -8,10 +8,13 @@ use std::{path::Path, sync::Arc, thread};
 use factlog::{
     EventId, EventStore, ExpectedVersion, MemoryStore, NewEvent, Position, ReadAll, ReadStream, RecordedEvent, Store,
     StreamName, Version, block_on,
-    model::{Aggregate, AggregateRoot, BusinessTime, Checkpoint, ModelError, Projection, Repository, SqliteViews},
+    model::{
+        Aggregate, AggregateRoot, BusinessTime, Checkpoint, CommandHandler, Metadata, ModelError, Page, Pagination,
+        Projection, ReadModel, Repository, Runner, SqliteViews, Taken,
+    },
     orders::{
-        NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
-        Pagination, ShippingAddress,
+        ImportedOrderCommand, NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler,
+        OrderStatus, ShippingAddress,
     },
 };
 use rusqlite::Connection;
@@ -89,12 +92,12 @@ fn cancel(id: &str) -> OrderCommand {
 fn handle(store: &Arc<dyn EventStore>, commands: &[OrderCommand]) {
     let handler = OrderCommandHandler::new(Arc::clone(store));
     for command in commands {
-        block_on(handler.handle(command)).unwrap();
+        block_on(handler.handle(command, &Metadata::none())).unwrap();
     }
 }
 
 fn refusal(store: &Arc<dyn EventStore>, command: &OrderCommand) -> ModelError {
-    block_on(OrderCommandHandler::new(Arc::clone(store)).handle(command)).unwrap_err()
+    block_on(OrderCommandHandler::new(Arc::clone(store)).handle(command, &Metadata::none())).unwrap_err()
 }
 
 fn events_of(store: &Arc<dyn EventStore>, id: &str) -> Vec<RecordedEvent> {
@@ -123,8 +126,8 @@ fn many_orders(store: &Arc<dyn EventStore>) {
 fn contents(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let mut rows = Vec::new();
-    for table in ["order_view", "checkpoints"] {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    for sql in ["SELECT * FROM order_view ORDER BY 1", "SELECT name, position, event_id FROM projections ORDER BY 1"] {
+        let mut statement = connection.prepare(sql).unwrap();
         let columns = statement.column_count();
         let row = statement.query_map([], |row| {
             (0..columns).map(|n| Ok(format!("{:?}|", row.get_ref(n)?))).collect::<rusqlite::Result<String>>()
@@ -135,8 +138,9 @@ fn contents(path: &Path) -> Vec<String> {
 }
 
 fn caught_up(store: &Arc<dyn EventStore>, path: &Path) -> SqliteViews {
-    let mut views = SqliteViews::open(path).unwrap();
-    block_on(views.catch_up(&**store, &OrderProjection)).unwrap();
+    let views = SqliteViews::open(path).unwrap();
+    let runner = Runner::new(Arc::clone(store), Arc::new(views.project(OrderProjection)));
+    block_on(runner.catch_up()).unwrap();
     views
 }
 
@@ -177,7 +181,7 @@ fn of_racing_creations_exactly_one_succeeds() {
         let racers: Vec<_> = (0..8)
             .map(|_| {
                 let handler = OrderCommandHandler::new(Arc::clone(&store));
-                thread::spawn(move || block_on(handler.handle(&placed("raced"))))
+                thread::spawn(move || block_on(handler.handle(&placed("raced"), &Metadata::none())))
             })
             .collect();
         let results: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).collect();
@@ -197,7 +201,8 @@ fn commands_that_meet_each_other_are_decided_again_and_none_is_lost() {
                 let handler = OrderCommandHandler::new(Arc::clone(&store));
                 thread::spawn(move || {
                     for n in 0..10 {
-                        block_on(handler.handle(&add("busy", item(&format!("{racer}-{n}"), 1, "0.01")))).unwrap();
+                        let command = add("busy", item(&format!("{racer}-{n}"), 1, "0.01"));
+                        block_on(handler.handle(&command, &Metadata::none())).unwrap();
                     }
                 })
             })
@@ -254,10 +259,12 @@ fn a_save_on_an_old_version_is_refused_and_keeps_what_was_decided() {
             let event = order.state().decide(&pay("1")).unwrap();
             order.record(&event).unwrap();
         }
-        assert_eq!(block_on(orders.save(&mut first)).unwrap().unwrap().version, Version::new(2));
+        let save = |order: &mut AggregateRoot<Order>| block_on(orders.save(order, &Metadata::none()));
+        let committed = save(&mut first).unwrap();
+        assert_eq!((committed.version, committed.position, committed.events), (Version::new(2), Position::new(2), 1));
         assert_eq!((first.version(), first.uncommitted().len()), (Version::new(2), 0));
-        assert_eq!(block_on(orders.save(&mut first)).unwrap(), None);
-        let error = block_on(orders.save(&mut second)).unwrap_err();
+        assert_eq!(save(&mut first).unwrap(), factlog::model::Committed { events: 0, ..committed });
+        let error = save(&mut second).unwrap_err();
         assert_eq!(error.to_string(), "Expected version 1, but current version is 2");
         assert!(error.is_retryable());
         assert_eq!((second.version(), second.uncommitted().len()), (Version::FIRST, 1));
@@ -280,7 +287,8 @@ fn an_imported_event_has_the_id_and_time_of_the_original() {
     on_every_store(|store| {
         let id = EventId::generate();
         let handler = OrderCommandHandler::new(Arc::clone(&store));
-        block_on(handler.handle_imported(&placed("1"), id)).unwrap();
+        let imported = ImportedOrderCommand { command: placed("1"), event_id: id };
+        block_on(handler.handle(&imported, &Metadata::none())).unwrap();
         let event = &events_of(&store, "1")[0];
         assert_eq!((event.id(), event.timestamp()), (id, noon().timestamp()));
     });
@@ -309,7 +317,8 @@ fn the_same_event_twice_changes_nothing_in_the_view() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("views");
         many_orders(&store);
-        let views = caught_up(&store, &path);
+        caught_up(&store, &path);
+        let connection = Connection::open(&path).unwrap();
         let before = contents(&path);
         let mut after = Position::START;
         loop {
@@ -317,8 +326,8 @@ fn the_same_event_twice_changes_nothing_in_the_view() {
             let Some(last) = page.last() else { break };
             after = last.position();
             for event in &page {
-                OrderProjection.handle(views.connection(), event).unwrap();
-                OrderProjection.handle(views.connection(), event).unwrap();
+                OrderProjection.handle(&connection, event).unwrap();
+                OrderProjection.handle(&connection, event).unwrap();
             }
         }
         assert_eq!(contents(&path), before);
@@ -355,22 +364,22 @@ fn a_projection_that_ends_within_any_page_leaves_none_of_it_and_goes_on_from_the
     let last = block_on(store.last_position()).unwrap();
     for failing in (1..=last.get()).step_by(7).map(Position::new) {
         let path = directory.path().join(format!("failing-{failing}"));
-        let mut views = SqliteViews::open(&path).unwrap();
+        let views = SqliteViews::open(&path).unwrap();
+        let orders = views.project(FailingAt(failing));
+        block_on(orders.prepare()).unwrap();
         // Pages of three events, up to the one that fails.
         let failed = loop {
             let known = views.checkpoint("orders").unwrap();
             let page = block_on(store.read_all(ReadAll::after(known.position).limit(3))).unwrap();
-            if known == Checkpoint::default() {
-                OrderProjection.set_up(views.connection()).unwrap();
-            }
-            if let Err(error) = views.apply(&FailingAt(failing), known, &page) {
+            if let Taken::Failed { index, error } = block_on(orders.take(known, &page)).unwrap() {
+                assert_eq!(page[index].position(), failing);
                 break error;
             }
         };
         assert!(failed.to_string().contains(&format!("position {failing}")), "{failed}");
         let whole_pages = (failing.get() - 1) / 3 * 3;
         assert_eq!(views.checkpoint("orders").unwrap().position.get(), whole_pages);
-        drop(views);
+        drop((orders, views));
         caught_up(&store, &path);
         assert_eq!(contents(&path), contents(&at_once));
     }
@@ -382,11 +391,11 @@ fn a_page_that_was_read_behind_another_checkpoint_is_not_taken() {
     handle(&store, &[placed("1"), add("1", item("x", 1, "1"))]);
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("views");
-    let mut views = caught_up(&store, &path);
+    let orders = caught_up(&store, &path).project(OrderProjection);
     let before = contents(&path);
     let page = block_on(store.read_all(ReadAll::after(Position::START))).unwrap();
-    let now = views.apply(&OrderProjection, Checkpoint::default(), &page).unwrap();
-    assert_eq!(now, Checkpoint::from(&page[1]));
+    let now = block_on(orders.take(Checkpoint::default(), &page)).unwrap();
+    assert!(matches!(now, Taken::UpTo(now) if now == Checkpoint::from(&page[1])), "{now:?}");
     assert_eq!(contents(&path), before);
 }
 
@@ -413,17 +422,17 @@ fn a_views_file_of_another_or_a_longer_store_is_refused_with_what_to_do() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     handle(&store, &[placed("1"), pay("1")]);
     caught_up(&store, &path);
-    let refused = |other: &dyn EventStore| {
-        let mut views = SqliteViews::open(&path).unwrap();
-        block_on(views.catch_up(other, &OrderProjection)).unwrap_err().to_string()
+    let refused = |other: &Arc<dyn EventStore>| {
+        let orders = SqliteViews::open(&path).unwrap().project(OrderProjection);
+        block_on(Runner::new(Arc::clone(other), Arc::new(orders)).catch_up()).unwrap_err().to_string()
     };
     let other: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
-    let error = refused(&*other);
+    let error = refused(&other);
     assert!(error.contains("ahead of the store") && error.contains("position 2"), "{error}");
-    assert!(error.contains("ends at 0") && error.contains("delete the file"), "{error}");
+    assert!(error.contains("ends at 0") && error.contains("rebuild the projection"), "{error}");
     handle(&other, &[placed("1"), pay("1"), ship("1")]);
-    let error = refused(&*other);
-    assert!(error.contains("another store") && error.contains("delete the file"), "{error}");
+    let error = refused(&other);
+    assert!(error.contains("another store") && error.contains("rebuild the projection"), "{error}");
 }
 
 #[test]
@@ -446,8 +455,8 @@ fn an_event_without_its_order_stops_the_view_and_is_named() {
     let event = NewEvent::json("PaymentCompletedEvent", &data).unwrap();
     block_on(store.append(&Order::stream("1").unwrap(), ExpectedVersion::Any, vec![event])).unwrap();
     let directory = TempDir::new().unwrap();
-    let mut views = SqliteViews::open(directory.path().join("views")).unwrap();
-    let error = block_on(views.catch_up(&*store, &OrderProjection)).unwrap_err().to_string();
+    let orders = SqliteViews::open(directory.path().join("views")).unwrap().project(OrderProjection);
+    let error = block_on(Runner::new(store, Arc::new(orders)).catch_up()).unwrap_err().to_string();
     assert!(error.contains("position 1") && error.contains("Order not found: 1"), "{error}");
 }
 
@@ -458,7 +467,7 @@ fn a_row_shows_the_order_as_its_events_made_it() {
         handle(&store, &[placed("1"), add("1", item("b", 1, "0.02")), pay("1"), ship("1")]);
         handle(&store, &[placed("2"), cancel("2")]);
         let views = caught_up(&store, &directory.path().join("views"));
-        let queries = OrderQueryHandler::new(views.connection());
+        let queries = OrderQueryHandler::new(views);
         let row = serde_json::to_value(queries.order("1").unwrap().unwrap()).unwrap();
         assert_eq!(row["status"], "SHIPPED");
         assert_eq!(row["total_amount"], 60);
@@ -491,7 +500,7 @@ fn lists_are_newest_first_by_instant_with_the_id_breaking_ties_and_have_totals()
     handle(&store, &[create("x", "other", vec![item("p", 1, "1")], noon()), pay("b"), pay("x")]);
     let directory = TempDir::new().unwrap();
     let views = caught_up(&store, &directory.path().join("views"));
-    let queries = OrderQueryHandler::new(views.connection());
+    let queries = OrderQueryHandler::new(views);
     let ids = |page: factlog::orders::OrderPage| {
         let ids: Vec<String> = page.orders.into_iter().map(|order| order.order_id).collect();
         (ids.join(" "), page.pagination)
@@ -522,7 +531,8 @@ fn each_list_uses_an_index_and_sorts_nothing() {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT * FROM order_view WHERE {condition} ORDER BY created_at DESC, order_id LIMIT 10"
         );
-        let mut statement = views.connection().prepare(&sql).unwrap();
+        let reading = views.read().unwrap();
+        let mut statement = reading.prepare(&sql).unwrap();
         let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         assert_eq!(plan.len(), 1, "{condition}: {plan:?}");
         assert!(plan[0].contains("USING INDEX order_view_by"), "{condition}: {plan:?}");

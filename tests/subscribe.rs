@@ -10,8 +10,8 @@ use std::{
 };
 
 use factlog::{
-    CursorName, Error, EventStore, EventType, ExpectedVersion, InvalidInput, MemoryStore, NewEvent, Options, Position,
-    RecordedEvent, Store, StreamName, Subscribe, Version, block_on,
+    CursorName, Error, EventStore, EventType, ExpectedVersion, InvalidInput, NewEvent, Options, Position,
+    RecordedEvent, Store, StreamName, Subscribe, Version,
 };
 use tempfile::TempDir;
 
@@ -175,33 +175,4 @@ fn waiting_ends_with_the_event_or_with_the_time_given() {
     assert!(subscription.next_within(Duration::from_millis(1)).unwrap().is_none());
     let waiting = thread::spawn(move || subscription.next().unwrap().position());
     assert_eq!(append(&store, "s", "T"), waiting.join().unwrap());
-}
-
-#[test]
-fn every_store_follows_through_the_trait_alike() {
-    let dir = TempDir::new().unwrap();
-    let stores: [Arc<dyn EventStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(Store::open(dir.path()).unwrap())];
-    for store in stores {
-        let subscribe = Subscribe::new().category("a").cursor(CursorName::new("c").unwrap());
-        let mut subscription = block_on(store.subscribe(subscribe.clone())).unwrap();
-        let writer = {
-            let store = store.clone();
-            thread::spawn(move || {
-                for number in 0..100 {
-                    let stream = name(["a-1", "b-1"][number % 2]);
-                    let events = vec![NewEvent::new(kind("T"), "x")];
-                    block_on(store.append(&stream, ExpectedVersion::Any, events)).unwrap();
-                }
-            })
-        };
-        for version in 1..=50 {
-            let event = block_on(subscription.next()).unwrap();
-            assert_eq!((event.stream().as_str(), event.version()), ("a-1", Version::new(version)));
-        }
-        writer.join().unwrap();
-        block_on(subscription.acknowledge(subscription.position())).unwrap();
-        drop(subscription);
-        let again = block_on(store.subscribe(subscribe)).unwrap();
-        assert_eq!(again.position(), Position::new(99));
-    }
 }

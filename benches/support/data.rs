@@ -64,7 +64,14 @@ impl Event {
     }
 
     pub fn to_new(self) -> NewEvent {
-        NewEvent::new(EventType::new(self.event_type).unwrap(), self.payload).with_id(self.id)
+        let event_type = EventType::new(self.event_type).unwrap();
+        NewEvent {
+            id: self.id,
+            event_type,
+            payload: self.payload.into(),
+            metadata: Default::default(),
+            timestamp: None,
+        }
     }
 }
 

@@ -14,9 +14,10 @@ use std::{
 use clap::Args;
 use factlog::{
     EventId, block_on,
-    model::{Aggregate, BusinessTime, ModelError},
+    model::{Aggregate, BusinessTime, CommandBus, ModelError, Page},
     orders::{
-        Money, NewItem, Order, OrderCommand, OrderCommandHandler, OrderQueryHandler, OrderStatus, Page, ShippingAddress,
+        Money, NewItem, Order, OrderCommand, OrderProjection, OrderQueryHandler, OrderService, OrderStatus,
+        ShippingAddress,
     },
 };
 use serde::Serialize;
@@ -24,9 +25,10 @@ use serde::Serialize;
 use super::{
     event_line,
     failure::Failure,
-    open, orders,
+    open,
     output::{Output, say},
     progress::{Progress, Unit},
+    views::{self, Freshness},
 };
 
 const ORDERS: u64 = 3_000;
@@ -53,11 +55,11 @@ impl Demo {
     pub fn run(self, out: &mut Output) -> Result<(), Failure> {
         let place = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
         let store = open::for_writing(&place)?;
-        let handler = OrderCommandHandler::new(Arc::new(store.clone()));
+        let service = OrderService::new(Arc::new(store.clone()))?;
 
         say(format_args!("{JOBS} threads see orders of {USERS} users through their lives, one command at a time."));
         let started = Instant::now();
-        let orders = place_orders(&handler)?;
+        let orders = place_orders(service.commands())?;
         let seconds = started.elapsed().as_secs_f64();
         let events = block_on(factlog::EventStore::last_position(&store))?.get();
         let speed = events as f64 / seconds;
@@ -66,8 +68,8 @@ impl Demo {
              command was answered."
         ));
 
-        let views = orders::caught_up(&store, &place.join(orders::VIEWS_FILE))?;
-        let queries = OrderQueryHandler::new(views.connection());
+        let file = views::file(None, &place);
+        let queries = OrderQueryHandler::new(views::fresh(&store, &file, OrderProjection, Freshness::default())?);
         say("\nThe read model, built from the log; how many orders have which status:");
         for status in OrderStatus::ALL {
             let orders = queries.orders_by_status(status, Page::default())?.pagination.total;
@@ -101,7 +103,7 @@ fn say_what_next(place: &Path) {
 }
 
 /// Sees orders through their lives, and returns how many.
-fn place_orders(handler: &OrderCommandHandler) -> Result<u64, Failure> {
+fn place_orders(bus: &CommandBus) -> Result<u64, Failure> {
     let progress = Progress::new(Unit::Things("orders"), Some(ORDERS));
     let (next, started) = (AtomicU64::new(1), Instant::now());
     let job = || {
@@ -112,7 +114,7 @@ fn place_orders(handler: &OrderCommandHandler) -> Result<u64, Failure> {
                 break;
             }
             for command in life(number)? {
-                block_on(handler.handle(&command))?;
+                block_on(bus.dispatch(command))?;
             }
             progress.add(1);
             placed += 1;

@@ -105,7 +105,7 @@ impl From<factlog::model::ModelError> for Failure {
         match error {
             ModelError::Concurrency(_) => Failure::WrongVersion(message),
             ModelError::Store(error) => error.into(),
-            ModelError::ForeignViews { .. } => Failure::BadInput(message),
+            ModelError::ForeignViews { .. } | ModelError::InvalidField(_) => Failure::BadInput(message),
             _ => Failure::Failed(message),
         }
     }

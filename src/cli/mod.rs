@@ -8,7 +8,7 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `files`, `lines`, `open`, `output` and `progress`.
+//! `files`, `lines`, `open`, `output`, `progress` and `views`.
 
 mod append;
 mod backup;
@@ -25,11 +25,13 @@ mod orders;
 mod orders_import;
 mod output;
 mod progress;
+mod projections;
 mod read;
 mod repair;
 mod root;
 mod stats;
 mod streams;
 mod verify;
+mod views;
 
 pub use root::run;

@@ -1,6 +1,6 @@
 //! `factlog orders`: the sample domain from the command line.
 //!
-//! What changes an order goes through [`OrderCommandHandler`]; what is asked goes through the read model, which is
+//! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
 use std::{
@@ -10,27 +10,23 @@ use std::{
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    EventStore, RecordedEvent, block_on,
-    model::{Aggregate, BusinessTime, ModelError, Projection, SqliteViews},
+    block_on,
+    model::{Aggregate, BusinessTime, ModelError, Page},
     orders::{
-        NewItem, Order, OrderCommand, OrderCommandHandler, OrderProjection, OrderQueryHandler, OrderStatus, Page,
+        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus,
         ShippingAddress,
     },
 };
-use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::{
-    append, event_line,
+    event_line,
     failure::Failure,
     open,
     orders_import::OrdersImport,
     output::Output,
-    progress::{Progress, Unit},
+    views::{self, Freshness},
 };
-
-/// The read model's file in the store's directory.
-pub const VIEWS_FILE: &str = "views.sqlite";
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
@@ -120,6 +116,8 @@ enum OrdersCommand {
     /// Print an order as the read model has it
     Show {
         id: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Print the events of an order
     History {
@@ -135,12 +133,6 @@ struct Time {
     /// When it happened (RFC 3339) [default: now]
     #[arg(long = "at", value_name = "TIME")]
     at: Option<BusinessTime>,
-}
-
-impl Time {
-    fn get(self) -> BusinessTime {
-        self.at.unwrap_or_else(BusinessTime::now)
-    }
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +153,9 @@ struct List {
     /// Orders a page
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
     limit: i64,
+
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -169,9 +164,9 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 impl Orders {
     pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
-        let views = self.views.unwrap_or_else(|| place.join(VIEWS_FILE));
+        let views = views::file(self.views, place);
         match self.command {
-            OrdersCommand::Show { id } => show(&id, place, &views, out),
+            OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
             OrdersCommand::History { id } => history(&id, place, out),
             OrdersCommand::List(list) => list.run(place, &views, out),
             OrdersCommand::Import(import) => import.run(place, out),
@@ -181,47 +176,40 @@ impl Orders {
 }
 
 impl OrdersCommand {
-    /// The command of the domain; `None` for those that only ask.
-    fn into_domain(self) -> Option<OrderCommand> {
-        Some(match self {
-            OrdersCommand::Create { id: order_id, user: user_id, items, address: shipping_address, time } => {
-                OrderCommand::CreateOrder { order_id, user_id, items, shipping_address, at: time.get() }
+    /// What is asked of an order; `None` for those that only ask about orders.
+    fn into_request(self) -> Option<OrderRequest> {
+        let (order_id, time, action) = match self {
+            OrdersCommand::Create { id, user: user_id, items, address: shipping_address, time } => {
+                (id, time, OrderAction::Create { user_id, items, shipping_address })
             }
-            OrdersCommand::AddItem { id: order_id, item, time } => {
-                OrderCommand::AddOrderItem { order_id, item, at: time.get() }
+            OrdersCommand::AddItem { id, item, time } => (id, time, OrderAction::AddItem { item }),
+            OrdersCommand::RemoveItem { id, product: product_id, time } => {
+                (id, time, OrderAction::RemoveItem { product_id })
             }
-            OrdersCommand::RemoveItem { id: order_id, product: product_id, time } => {
-                OrderCommand::RemoveOrderItem { order_id, product_id, at: time.get() }
+            OrdersCommand::Confirm { id, time } => (id, time, OrderAction::Confirm),
+            OrdersCommand::Pay { id, payment: payment_id, time } => (id, time, OrderAction::Pay { payment_id }),
+            OrdersCommand::Ship { id, tracking: tracking_number, time } => {
+                (id, time, OrderAction::Ship { tracking_number })
             }
-            OrdersCommand::Confirm { id: order_id, time } => OrderCommand::ConfirmOrder { order_id, at: time.get() },
-            OrdersCommand::Pay { id: order_id, payment: payment_id, time } => {
-                OrderCommand::CompletePayment { order_id, payment_id, at: time.get() }
-            }
-            OrdersCommand::Ship { id: order_id, tracking: tracking_number, time } => {
-                OrderCommand::StartShipping { order_id, tracking_number, at: time.get() }
-            }
-            OrdersCommand::Deliver { id: order_id, time } => {
-                OrderCommand::CompleteDelivery { order_id, at: time.get() }
-            }
-            OrdersCommand::Cancel { id: order_id, reason, time } => {
-                OrderCommand::CancelOrder { order_id, reason, at: time.get() }
-            }
+            OrdersCommand::Deliver { id, time } => (id, time, OrderAction::Deliver),
+            OrdersCommand::Cancel { id, reason, time } => (id, time, OrderAction::Cancel { reason }),
             OrdersCommand::Show { .. }
             | OrdersCommand::History { .. }
             | OrdersCommand::List(_)
             | OrdersCommand::Import(_) => return None,
-        })
+        };
+        Some(OrderRequest { order_id, at: time.at, action })
     }
 
     fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
-        let Some(command) = self.into_domain() else {
+        let Some(request) = self.into_request() else {
             return Ok(());
         };
-        let stream = Order::stream(command.order_id())?;
+        Order::stream(&request.order_id)?;
         let store = open::for_writing(place)?;
-        let handler = OrderCommandHandler::new(Arc::new(store.clone()));
-        let appended = block_on(handler.handle(&command))?;
-        append::acknowledge(&stream, &appended, out)?;
+        let orders = OrderService::new(Arc::new(store.clone()))?;
+        let receipt = block_on(orders.handle(request))?;
+        out.acknowledge(&receipt)?;
         Ok(store.close()?)
     }
 }
@@ -230,8 +218,7 @@ impl List {
     fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
         let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
         let store = open::for_reading(place)?;
-        let views = caught_up(&store, views)?;
-        let queries = OrderQueryHandler::new(views.connection());
+        let queries = OrderQueryHandler::new(views::fresh(&store, views, OrderProjection, self.freshness)?);
         let found = match (&self.user, self.status) {
             (Some(user), status) => queries.user_orders(user, status, page)?,
             (None, Some(status)) => queries.orders_by_status(status, page)?,
@@ -241,10 +228,10 @@ impl List {
     }
 }
 
-fn show(id: &str, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
-    let views = caught_up(&store, views)?;
-    match OrderQueryHandler::new(views.connection()).order(id)? {
+    let views = views::fresh(&store, views, OrderProjection, freshness)?;
+    match OrderQueryHandler::new(views).order(id)? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }
@@ -257,34 +244,4 @@ fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
         event_line::print(&event?, out)?;
     }
     Ok(())
-}
-
-/// The read model of the orders, with everything in it that the store has.
-pub fn caught_up(store: &dyn EventStore, views: &Path) -> Result<SqliteViews, Failure> {
-    let mut views = SqliteViews::open(views)?;
-    let done = views.checkpoint(OrderProjection.name())?.position.get();
-    let total = block_on(store.last_position())?.get().saturating_sub(done);
-    let watched = Watched { progress: Progress::new(Unit::Things("events"), Some(total)) };
-    block_on(views.catch_up(store, &watched))?;
-    Ok(views)
-}
-
-/// The projection of orders, with a progress bar.
-struct Watched {
-    progress: Progress,
-}
-
-impl Projection<Connection> for Watched {
-    fn name(&self) -> &'static str {
-        OrderProjection.name()
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        OrderProjection.set_up(context)
-    }
-
-    fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
-        self.progress.add(1);
-        OrderProjection.handle(context, event)
-    }
 }

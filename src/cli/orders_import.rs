@@ -22,8 +22,8 @@ use std::{
 use clap::Args;
 use factlog::{
     EventId, EventStore, ReadStream, RecordedEvent, block_on,
-    model::{Aggregate, DomainEvent, ModelError},
-    orders::{Order, OrderCommand, OrderCommandHandler, OrderEvent},
+    model::{Aggregate, CommandBus, DomainEvent, Metadata, ModelError},
+    orders::{ImportedOrderCommand, Order, OrderCommand, OrderEvent, OrderService},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -93,14 +93,14 @@ impl OrdersImport {
 
 fn import(store: Arc<dyn EventStore>, orders: &[OlistOrder], jobs: usize) -> Result<Tally, Failure> {
     let progress = Progress::new(Unit::Things("orders"), Some(orders.len() as u64));
-    let handler = OrderCommandHandler::new(Arc::clone(&store));
+    let service = OrderService::new(Arc::clone(&store))?;
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let job = || {
         let mut tally = Tally::default();
         while !stopped.load(Ordering::Relaxed)
             && let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed))
         {
-            if let Err(failure) = import_order(&*store, &handler, order, &mut tally) {
+            if let Err(failure) = import_order(&*store, service.commands(), order, &mut tally) {
                 stopped.store(true, Ordering::Relaxed);
                 return Err(failure.at(format_args!("order {}", order.id)));
             }
@@ -120,7 +120,7 @@ fn import(store: Arc<dyn EventStore>, orders: &[OlistOrder], jobs: usize) -> Res
 
 fn import_order(
     store: &dyn EventStore,
-    handler: &OrderCommandHandler,
+    bus: &CommandBus,
     order: &OlistOrder,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
@@ -136,7 +136,7 @@ fn import_order(
             unfolded = &unfolded[at + 1..];
             continue;
         }
-        match take(handler, &mut state, command, id) {
+        match take(bus, &mut state, command, id) {
             Ok(()) => {
                 tally.events += 1;
                 tally.created += u64::from(is_creation(command));
@@ -154,14 +154,11 @@ fn import_order(
 }
 
 /// Judges a step on the state that it meets, and has it stored when no rule forbids it.
-fn take(
-    handler: &OrderCommandHandler,
-    state: &mut Order,
-    command: &OrderCommand,
-    id: EventId,
-) -> Result<(), ModelError> {
+fn take(bus: &CommandBus, state: &mut Order, command: &OrderCommand, id: EventId) -> Result<(), ModelError> {
     let event = state.decide(command).map_err(ModelError::refused)?;
-    block_on(handler.handle_imported(command, id))?;
+    // The same in every run, as the ids are.
+    let metadata = Metadata::correlated(format!("import-{}", command.order_id()));
+    block_on(bus.dispatch_with(ImportedOrderCommand { command: command.clone(), event_id: id }, metadata))?;
     state.apply(&event);
     Ok(())
 }

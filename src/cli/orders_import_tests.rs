@@ -75,8 +75,8 @@ fn the_tables_become_orders_and_what_the_rules_forbid_is_counted() {
     assert_eq!(items, ["health_beauty", "unknown", "unknown"]);
     assert_eq!((&data["items"][2]["productId"], &data["totalAmount"]), (&"p3".into(), &14.09.into()));
 
-    let orders = OrderCommandHandler::new(store);
-    let load = |id| block_on(orders.orders().load(id)).unwrap();
+    let orders = factlog::model::Repository::<Order>::new(store);
+    let load = |id| block_on(orders.load(id)).unwrap();
     assert_eq!(load("o1").state().status(), OrderStatus::Delivered);
     assert_eq!(load("o1").state().payment_id(), Some("o1-1"));
     assert_eq!(load("o4").state().tracking_number(), Some("o4"));
@@ -95,7 +95,7 @@ fn an_import_that_was_killed_after_any_event_ends_as_an_unbroken_one() {
         let store = Arc::new(MemoryStore::new());
         for event in &events[..kept] {
             let copy = NewEvent::new(event.event_type(), event.payload());
-            let copy = copy.with_id(event.id()).with_timestamp(event.timestamp());
+            let copy = copy.with_id(event.id()).with_timestamp(event.timestamp()).with_metadata(event.metadata());
             block_on(store.append(&event.stream(), factlog::ExpectedVersion::Any, vec![copy])).unwrap();
         }
         let tally = import(Arc::clone(&store) as Arc<dyn EventStore>, &orders, 1).unwrap();

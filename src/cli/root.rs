@@ -18,6 +18,7 @@ use super::{
     import::Import,
     orders::Orders,
     output::{Output, say},
+    projections::Projections,
     read::Read,
     repair::Repair,
     stats::Stats,
@@ -62,6 +63,7 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Projections(Projections),
     Demo(Demo),
 }
 
@@ -78,6 +80,7 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Projections(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }
     }

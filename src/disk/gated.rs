@@ -25,6 +25,7 @@ struct Gate {
     state: Mutex<State>,
     changed: Condvar,
     fails: AtomicBool,
+    panics: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +74,11 @@ impl GatedDisk {
         self.0.fails.store(true, Ordering::SeqCst);
     }
 
+    /// From now on every sync of a file of the log panics.
+    pub(crate) fn panic(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
+    }
+
     fn gated(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         let in_log = path.parent().is_some_and(|dir| dir.ends_with("log"));
         // What is filled in the background is no part of the log yet.
@@ -109,6 +115,7 @@ impl DiskFile for GatedFile {
             gate.changed.wait(&mut state);
         }
         state.waiting -= 1;
+        assert!(!gate.panics.load(Ordering::SeqCst), "the disk panics, as it was told to");
         let result = if gate.fails.load(Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { file.sync() };
         state.synced.push(thread::current().id());
         gate.changed.notify_all();

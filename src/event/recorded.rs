@@ -1,28 +1,35 @@
 //! Events as a store holds them.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use super::{EventId, EventType, InvalidInput, StreamName, Timestamp, name::is_printable_ascii};
+use super::{
+    EventId, EventType, InvalidInput, StreamName, Timestamp,
+    name::{checked_text, is_printable_ascii},
+};
 use crate::limits;
 use crate::version::{Position, Version};
 
 /// An event as the store holds it: durable, with its places in its stream and in the log. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RecordedEvent {
-    position: Position,
-    version: Version,
-    id: EventId,
-    timestamp: Timestamp,
-    /// Stream name, event type, metadata, payload.
-    body: Bytes,
-    /// Where each part ends. An event has at most [`limits::EVENT_BYTES`].
-    stream_end: u32,
-    type_end: u32,
-    metadata_end: u32,
+    recorded: Recorded,
+    /// Holds the body among other things: that of the next event may lie in the same buffer.
+    buffer: Bytes,
+    /// Where the body begins in the buffer: stream name, event type, metadata, payload.
+    start: usize,
+    /// Where each of these ends, counted from there. An event has at most [`limits::EVENT_BYTES`].
+    ends: [u32; 4],
 }
+
+/// The parts of a body.
+const STREAM: usize = 0;
+const TYPE: usize = 1;
+const METADATA: usize = 2;
+const PAYLOAD: usize = 3;
 
 /// What a store knows of an event apart from the parts of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,24 +54,37 @@ impl RecordedEvent {
         payload: &[u8],
     ) -> RecordedEvent {
         let parts = [stream.as_str().as_bytes(), event_type.as_str().as_bytes(), metadata, payload];
-        let stream_end = parts[0].len();
-        let type_end = stream_end + parts[1].len();
-        RecordedEvent::over(recorded, parts.concat().into(), stream_end, type_end, type_end + metadata.len())
+        let mut end = 0;
+        let ends = parts.map(|part| {
+            end += part.len();
+            end as u32
+        });
+        RecordedEvent { recorded, buffer: parts.concat().into(), start: 0, ends }
     }
 
-    /// An event over a body that is already in one piece.
+    /// What a reader that lends events begins with.
+    pub(crate) fn none() -> RecordedEvent {
+        let (position, version) = (Position::START, Version::NONE);
+        let recorded =
+            Recorded { position, version, id: EventId::from(Uuid::nil()), timestamp: Timestamp::from_micros(0) };
+        RecordedEvent { recorded, buffer: Bytes::new(), start: 0, ends: [0; 4] }
+    }
+
+    /// Becomes the event whose body, of these lengths but for the payload's, is this part of `buffer`. Takes a reference to
+    /// the buffer only if it is another one than before.
     ///
     /// # Errors
     ///
     /// When the lengths do not fit the body, or stream name or type break their rules: the bytes are no event.
     #[inline]
-    pub(crate) fn from_body(
+    pub(crate) fn become_body(
+        &mut self,
         recorded: Recorded,
-        body: Bytes,
-        stream_len: usize,
-        type_len: usize,
-        metadata_len: usize,
-    ) -> Result<RecordedEvent, InvalidInput> {
+        buffer: &Bytes,
+        within: Range<usize>,
+        [stream_len, type_len, metadata_len]: [usize; 3],
+    ) -> Result<(), InvalidInput> {
+        let body = &buffer[within.clone()];
         let type_end = stream_len.saturating_add(type_len);
         let metadata_end = type_end.saturating_add(metadata_len);
         if metadata_end > body.len() {
@@ -80,70 +100,81 @@ impl RecordedEvent {
             StreamName::check(stream)?;
             EventType::check(event_type)?;
         }
-        Ok(RecordedEvent::over(recorded, body, stream_len, type_end, metadata_end))
+        self.recorded = recorded;
+        self.start = within.start;
+        self.ends = [stream_len, type_end, metadata_end, body.len()].map(|end| end as u32);
+        if self.buffer.as_ptr() != buffer.as_ptr() || self.buffer.len() != buffer.len() {
+            self.buffer = buffer.clone();
+        }
+        Ok(())
     }
 
+    /// Where a part of the body lies in the buffer.
     #[inline]
-    fn over(recorded: Recorded, body: Bytes, stream_end: usize, type_end: usize, metadata_end: usize) -> RecordedEvent {
-        let Recorded { position, version, id, timestamp } = recorded;
-        let (stream_end, type_end, metadata_end) = (stream_end as u32, type_end as u32, metadata_end as u32);
-        RecordedEvent { position, version, id, timestamp, body, stream_end, type_end, metadata_end }
+    fn range(&self, part: usize) -> Range<usize> {
+        let begin = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.start + begin as usize..self.start + self.ends[part] as usize
     }
 
     /// Its place in the whole log.
     pub fn position(&self) -> Position {
-        self.position
+        self.recorded.position
     }
 
     /// Its place in its stream.
     pub fn version(&self) -> Version {
-        self.version
+        self.recorded.version
     }
 
     /// Its identity.
     pub fn id(&self) -> EventId {
-        self.id
+        self.recorded.id
     }
 
     /// When it was appended, or the time that it was given.
     pub fn timestamp(&self) -> Timestamp {
-        self.timestamp
-    }
-
-    /// Whether it belongs to this stream.
-    pub(crate) fn is_of(&self, stream: &StreamName) -> bool {
-        self.body[..self.stream_end as usize] == *stream.as_bytes()
-    }
-
-    /// Whether it belongs to this category.
-    pub(crate) fn is_of_category(&self, category: &str) -> bool {
-        let rest = self.body[..self.stream_end as usize].strip_prefix(category.as_bytes());
-        !category.contains('-') && rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'-'))
-    }
-
-    /// Whether it is of this type.
-    pub(crate) fn is_a(&self, event_type: &EventType) -> bool {
-        self.body[self.stream_end as usize..self.type_end as usize] == *event_type.as_bytes()
+        self.recorded.timestamp
     }
 
     /// The stream that it belongs to.
     pub fn stream(&self) -> StreamName {
-        StreamName::checked(self.body.slice(..self.stream_end as usize))
+        StreamName::checked(self.buffer.slice(self.range(STREAM)))
+    }
+
+    /// The name of the stream that it belongs to.
+    pub fn stream_str(&self) -> &str {
+        checked_text(&self.buffer[self.range(STREAM)])
     }
 
     /// Its type.
     pub fn event_type(&self) -> EventType {
-        EventType::checked(self.body.slice(self.stream_end as usize..self.type_end as usize))
+        EventType::checked(self.buffer.slice(self.range(TYPE)))
+    }
+
+    /// The name of its type.
+    pub fn event_type_str(&self) -> &str {
+        checked_text(&self.buffer[self.range(TYPE)])
     }
 
     /// Its metadata; empty for none. A slice of the buffer that holds the event: nothing is copied.
     pub fn metadata(&self) -> Bytes {
-        self.body.slice(self.type_end as usize..self.metadata_end as usize)
+        self.buffer.slice(self.range(METADATA))
+    }
+
+    /// Its metadata, for as long as the event is there.
+    pub fn metadata_slice(&self) -> &[u8] {
+        &self.buffer[self.range(METADATA)]
     }
 
     /// Its payload. A slice of the buffer that holds the event: nothing is copied.
     pub fn payload(&self) -> Bytes {
-        self.body.slice(self.metadata_end as usize..)
+        self.buffer.slice(self.range(PAYLOAD))
+    }
+
+    /// Its payload, for as long as the event is there.
+    #[inline]
+    pub fn payload_slice(&self) -> &[u8] {
+        &self.buffer[self.range(PAYLOAD)]
     }
 
     /// Its payload read as JSON.
@@ -152,7 +183,7 @@ impl RecordedEvent {
     ///
     /// When the payload is no JSON or does not fit `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.body[self.metadata_end as usize..])
+        serde_json::from_slice(self.payload_slice())
     }
 
     /// Its metadata read as JSON; `None` when it has none.
@@ -161,24 +192,51 @@ impl RecordedEvent {
     ///
     /// When the metadata is no JSON or does not fit `T`.
     pub fn json_metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        match &self.body[self.type_end as usize..self.metadata_end as usize] {
+        match self.metadata_slice() {
             [] => Ok(None),
             metadata => serde_json::from_slice(metadata).map(Some),
         }
     }
+
+    /// Whether it belongs to this stream.
+    pub(crate) fn is_of(&self, stream: &StreamName) -> bool {
+        self.buffer[self.range(STREAM)] == *stream.as_bytes()
+    }
+
+    /// Whether it belongs to this category.
+    pub(crate) fn is_of_category(&self, category: &str) -> bool {
+        let rest = self.buffer[self.range(STREAM)].strip_prefix(category.as_bytes());
+        !category.contains('-') && rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'-'))
+    }
+
+    /// Whether it is of this type.
+    pub(crate) fn is_a(&self, event_type: &EventType) -> bool {
+        self.buffer[self.range(TYPE)] == *event_type.as_bytes()
+    }
 }
+
+// Wherever the bytes lie.
+impl PartialEq for RecordedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        let body = |event: &Self| event.start..event.start + event.ends[PAYLOAD] as usize;
+        (self.recorded, self.ends) == (other.recorded, other.ends)
+            && self.buffer[body(self)] == other.buffer[body(other)]
+    }
+}
+
+impl Eq for RecordedEvent {}
 
 impl fmt::Debug for RecordedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecordedEvent")
-            .field("position", &self.position.get())
+            .field("position", &self.position().get())
             .field("stream", &self.stream())
-            .field("version", &self.version.get())
+            .field("version", &self.version().get())
             .field("event_type", &self.event_type())
-            .field("id", &self.id.as_uuid())
-            .field("timestamp", &format_args!("{}", self.timestamp))
-            .field("metadata_bytes", &(self.metadata_end - self.type_end))
-            .field("payload_bytes", &(self.body.len() - self.metadata_end as usize))
+            .field("id", &self.id().as_uuid())
+            .field("timestamp", &format_args!("{}", self.timestamp()))
+            .field("metadata_bytes", &self.metadata_slice().len())
+            .field("payload_bytes", &self.payload_slice().len())
             .finish()
     }
 }

@@ -14,6 +14,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
@@ -48,10 +49,13 @@ struct Flag {
 
 impl Flag {
     fn raise(&self) {
-        if !self.raised.swap(true, Ordering::SeqCst)
-            && let Some(waker) = self.waker.lock().take()
-        {
-            waker.wake();
+        if self.raised.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            // If it panics, that is not the concern of the publisher, nor of those who are woken behind it.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 }

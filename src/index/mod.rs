@@ -17,6 +17,8 @@
 
 mod evidence;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hash;
 mod matches;
 mod merge;

@@ -134,13 +134,15 @@ impl Part {
         Some((Version::new(list.first_version.get() - 1), None))
     }
 
-    /// The first version of a list here, and its places in order with their offsets divided by [`OFFSET_UNIT`].
-    pub(super) fn list(&self, hash: ListHash, until: Position) -> Option<(Version, Vec<(u32, u32)>)> {
+    /// The places of a list in order with their offsets divided by [`OFFSET_UNIT`], none behind `until`, and the version of
+    /// the first of them. Of a stream, none before version `from`: its newest are found whatever its length.
+    pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<(u32, u32)>)> {
         let (first_version, mut places) = match hash {
             ListHash::FIRSTS => (Version::NONE, self.firsts.clone()),
             hash => {
                 let list = self.lists.get(&hash)?;
-                (list.first_version, self.places(list))
+                let before = from.get().saturating_sub(list.first_version.get()).min(list.count.into()) as u32;
+                (list.first_version.plus(before.into()), self.places(list, before))
             }
         };
         while places.last().is_some_and(|place| self.from.plus((*place).into()) > until) {
@@ -149,14 +151,15 @@ impl Part {
         Some((first_version, places.into_iter().map(|place| (place, self.events[place as usize].unit)).collect()))
     }
 
-    fn places(&self, list: &List) -> Vec<u32> {
-        let mut places = Vec::with_capacity(list.count as usize);
+    /// The places of a list, but for so many before them.
+    fn places(&self, list: &List, before: u32) -> Vec<u32> {
+        let mut places = vec![0; (list.count - before) as usize];
         let mut at = list.newest;
-        while let Some(place) = at.checked_sub(1) {
-            places.push(place);
+        for slot in places.iter_mut().rev() {
+            let Some(place) = at.checked_sub(1) else { break };
+            *slot = place;
             at = self.events[place as usize].links[usize::from(list.link)];
         }
-        places.reverse();
         places
     }
 
@@ -165,7 +168,7 @@ impl Part {
         let mut hashes: Vec<_> = self.lists.keys().copied().chain([ListHash::FIRSTS]).collect();
         hashes.sort_unstable();
         hashes.into_iter().map(|hash| match self.lists.get(&hash) {
-            Some(list) => (hash, list.first_version, self.places(list)),
+            Some(list) => (hash, list.first_version, self.places(list, 0)),
             None => (hash, Version::NONE, self.firsts.clone()),
         })
     }

@@ -21,6 +21,8 @@
 
 use std::{ops::Range, path::Path, path::PathBuf};
 
+use bytes::Bytes;
+
 use super::{
     filter,
     hash::ListHash,
@@ -103,17 +105,21 @@ impl Run {
         let name = Run::name(first, last);
         let io = |error| Error::io("open", dir.join(&name), error);
         let file = disk.open(&dir.join(&name), Access::Read).map_err(io)?;
-        let map = file.map().map_err(io)?;
+        Run::read(&file.map().map_err(io)?, store, first, last)
+    }
+
+    /// Reads the run of this range from the bytes of its file.
+    pub(super) fn read(map: &Bytes, store: &[u8; 16], first: Position, last: Position) -> Result<Run> {
         let damage = |fault: String| {
-            let place = Place { file: name.clone(), offset: 0, position: first };
+            let place = Place { file: Run::name(first, last), offset: 0, position: first };
             Error::from(Damage { place, fault: format!("{fault}; {REBUILD}") })
         };
-        let header = map.get(..pages::PAGE).unwrap_or(&map);
+        let header = map.get(..pages::PAGE).unwrap_or(map);
         let mut fields = layout::unseal(header, MAGIC, "index run").map_err(damage)?;
         let cut = || damage("the header is cut short".to_owned());
         let (found_store, found): ([u8; 16], _) =
             (|| Some((fields.array()?, (fields.u64()?, fields.u64()?))))().ok_or_else(cut)?;
-        if found_store != *store || found != (first.get(), last.get()) || last < first {
+        if found_store != *store || found != (first.get(), last.get()) || last < first || first == Position::START {
             return Err(damage(format!(
                 "it is the run of positions {} to {} of another store or name",
                 found.0, found.1
@@ -136,10 +142,13 @@ impl Run {
             )));
         }
         let file_bytes = map.len() as u64;
-        let content = map.slice(..sections[Section::Checksums as usize].start);
+        let content_end = sections[Section::Checksums as usize].start;
+        let covered = sections[..Section::Checksums as usize].iter().all(|section| section.end <= content_end);
+        let content = map.slice(..content_end);
         let pages = Pages::new(content, checksums);
         let run = Run { first, last, streams, lists: lists as usize, sections, pages, file_bytes };
-        let fits = run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
+        let fits = covered
+            && run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
             && run.range(Section::Lists).len() == run.lists.saturating_mul(ENTRY_BYTES)
             && run.range(Section::Times).len() as u64 == (run.time_blocks() * 8);
         if fits { Ok(run) } else { Err(damage("the sections do not fit the header".to_owned())) }

@@ -254,8 +254,9 @@ impl Index {
         };
         let runs = state.runs.clone();
         let mut in_memory = Vec::new();
+        let from = versions.map_or(Version::NONE, |(from, _)| from);
         for part in state.parts() {
-            if let Some((first_version, places)) = part.list(list, until) {
+            if let Some((first_version, places)) = part.list(list, from, until) {
                 in_memory.push((Piece::of_memory(part.from, places), first_version));
             }
         }

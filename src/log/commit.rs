@@ -19,7 +19,7 @@
 //! - one batch is on its way at a time, and one sync: an error cannot hide in another thread's sync of the same file;
 //! - the buffer begins at a page's start and carries the bytes of that page that are written already: only whole pages
 //!   are written, and never other bytes than before where written ones lie;
-//! - after a failed write or sync nothing more is written or acknowledged: every waiter and every later append hears
+//! - after a failed write or sync, or a panic on the way, nothing more is written or acknowledged: every waiter and every later append hears
 //!   "outcome unknown", and nothing is retried.
 
 use std::{
@@ -163,8 +163,8 @@ impl Sequencer {
     }
 
     /// Nothing is known of the last writes: nothing goes on. Returns all who must hear of it.
-    pub(super) fn fail(&mut self, error: &Error) -> Vec<Arc<Waiter>> {
-        self.poison.get_or_insert_with(|| error.to_string().into());
+    pub(super) fn fail(&mut self, reason: &dyn fmt::Display) -> Vec<Arc<Waiter>> {
+        self.poison.get_or_insert_with(|| reason.to_string().into());
         let mut waiters = mem::take(&mut self.filling.waiters);
         waiters.append(&mut self.unsynced);
         waiters.append(&mut self.queued);
@@ -337,9 +337,10 @@ impl Commit {
         let Some(mut batch) = sequencer.take() else { return };
         self.batches.fetch_add(1, Ordering::Release);
         drop(sequencer);
-        let begun = self.disk.monotonic();
-        let written = batch.write(self.relaxed);
-        let now = self.disk.monotonic();
+        let (begun, written, now) = self.or_fail(|| {
+            let begun = self.disk.monotonic();
+            (begun, batch.write(self.relaxed), self.disk.monotonic())
+        });
 
         let mut sequencer = self.look();
         let (writers, mut decided, topics) = match sequencer.flying.take() {
@@ -383,6 +384,26 @@ impl Commit {
         if failed { self.observer.failed() } else { self.observer.published(&topics) }
     }
 
+    /// Does what others wait for, without the lock. If it panics, they hear of it.
+    pub(super) fn or_fail<T>(&self, work: impl FnOnce() -> T) -> T {
+        let guard = Unwinding(self);
+        let done = work();
+        mem::forget(guard);
+        done
+    }
+
+    /// A thread has panicked that did something for all: nothing goes on, and everybody hears of it.
+    pub(super) fn give_up(&self) {
+        let mut sequencer = self.look();
+        let mut waiters = sequencer.fail(&"a thread that wrote for all others panicked");
+        waiters.extend(sequencer.flying.take().into_iter().flat_map(|flight| flight.waiters));
+        sequencer.syncing = false;
+        drop(sequencer);
+        self.changed.notify_all();
+        wake_all(waiters);
+        self.observer.failed();
+    }
+
     fn publish(&self, last: Position) {
         if !self.relaxed {
             self.is_durable(last);
@@ -402,5 +423,14 @@ impl Commit {
     pub(super) fn follow_to(&self, last: Position) {
         self.durable.store(last.get(), Ordering::Release);
         self.visible.store(last.get(), Ordering::Release);
+    }
+}
+
+/// Dropped when a thread panics that writes or syncs for all.
+struct Unwinding<'a>(&'a Commit);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     fmt,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Something to be done on the committer's thread.
-type Job = Box<dyn FnOnce() + Send>;
+type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// What the committer is asked for.
 #[derive(Default)]
@@ -40,14 +41,14 @@ struct Asks {
     sync: bool,
     /// When to sync, by the disk's clock.
     due: Option<Duration>,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Job<'static>>,
     stop: bool,
 }
 
 enum Ask {
     Lead,
     Sync,
-    Job(Job),
+    Job(Job<'static>),
     Stop,
 }
 
@@ -145,12 +146,16 @@ impl Log {
         // Set by this thread alone, which runs once.
         let _ = self.committer.id.set(thread::current().id());
         loop {
-            match self.commit.signal.next(&*self.disk) {
-                Ask::Lead => self.commit.lead_for_others(),
-                Ask::Job(job) => job(),
+            let work: Job<'_> = match self.commit.signal.next(&*self.disk) {
+                Ask::Lead => Box::new(|| self.commit.lead_for_others()),
+                Ask::Job(job) => job,
                 // Whoever waits for it hears of an error, and so does everybody later.
-                Ask::Sync => drop(self.commit.sync()),
+                Ask::Sync => Box::new(|| drop(self.commit.sync())),
                 Ask::Stop => return,
+            };
+            // Whatever is asked for behind a panic is still answered: that the outcome is unknown.
+            if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+                self.commit.give_up();
             }
         }
     }

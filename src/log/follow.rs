@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     manifest::Manifest,
     open::Log,
-    segment::{HEADER_PAGE, Segment, StoredRecord},
+    record::Read,
+    segment::{HEADER_PAGE, Segment},
     segments::open_segment,
 };
 use crate::{
@@ -25,7 +28,7 @@ pub(crate) struct Following {
 }
 
 /// What to do with each record: the segment, the offset in it, the record.
-pub(crate) type Each<'a> = dyn FnMut(&Segment, u64, &StoredRecord) -> Result<()> + 'a;
+pub(crate) type Each<'a> = dyn FnMut(&Segment, u64, &Read<'_>) -> Result<()> + 'a;
 
 /// What was published is not in the log: one of the two is wrong.
 fn not_there(error: Error, published: Position) -> Error {
@@ -62,9 +65,10 @@ impl Log {
         each: &mut Each<'_>,
     ) -> Result<bool> {
         let mut ended = false;
+        let mut buffer = Bytes::new();
         while following.next <= last {
             let Following { segment, offset, next } = following;
-            let read = segment.as_ref().map(|segment| (segment, segment.record(*offset, *next)));
+            let read = segment.as_ref().map(|segment| (segment, segment.record(*offset, *next, &mut buffer)));
             match read {
                 Some((segment, Ok(record))) => {
                     each(segment, *offset, &record)?;

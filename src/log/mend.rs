@@ -117,10 +117,9 @@ struct Anew<'a> {
 
 impl Anew<'_> {
     fn copy(&mut self, kept: &Kept, source: &bytes::Bytes) {
-        let stored = kept.stored(source);
-        self.content.extend_from_slice(stored.bytes());
+        self.content.extend_from_slice(kept.bytes(source));
         self.content.resize(self.content.len().next_multiple_of(record::ALIGNMENT), 0);
-        self.checksum = kept.record.checksum;
+        self.checksum = kept.checksum;
     }
 
     /// Puts in what stands for the events from one position up to another.
@@ -149,7 +148,7 @@ impl Anew<'_> {
 /// The place in its batch of a lost event, by those that are kept before it and behind it: its index and the batch's number of
 /// records.
 fn place_in_batch(position: Position, before: Option<&Kept>, behind: Option<&Kept>) -> (u16, u16) {
-    let header = |kept: &Kept| kept.record.header;
+    let header = |kept: &Kept| kept.header;
     let by_before = before.map(header).and_then(|header| {
         let distance = u16::try_from(position.get() - header.position.get()).ok()?;
         let index = header.batch_index.checked_add(distance)?;

@@ -20,6 +20,8 @@ mod commit;
 mod committer;
 mod draft;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gather;
 mod manifest;
 mod mend;
@@ -44,11 +46,11 @@ pub(crate) use manifest::{Entry, MANIFEST, MANIFEST_NEW, Manifest, damage as man
 pub(crate) use mend::{StandIns, mended};
 pub(crate) use open::{Admission, Log, LogMode, LogOptions, Sequencing};
 pub(crate) use prepare::is_log_file;
-pub(crate) use read::LogScan;
+pub(crate) use read::{LOOKED_AT, LogScan};
 pub(crate) use record::{Read, footprint};
 pub(crate) use salvage::{LostRange, Salvage, identify};
-pub(crate) use segment::{End, HEADER_PAGE, Segment, StoredRecord, is_header};
+pub(crate) use segment::{End, HEADER_PAGE, Segment, is_header};
 pub(crate) use segments::SegmentView;
 pub(crate) use wait::Goal;
-pub(crate) use waiter::Waiter;
+pub(crate) use waiter::{Waiter, wake_task};
 pub(crate) use walk::{Depth, Tail, Visitor, walk};

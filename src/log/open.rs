@@ -85,6 +85,12 @@ impl Log {
         visitor: &mut dyn Visitor,
     ) -> Result<Log> {
         let walked = walk(&*disk, dir, &manifest, mode.access, Depth::Behind(mode.known), mode.until, visitor)?;
+        if mode.access == Access::ReadWrite {
+            for name in &walked.leftovers {
+                // They only take up room. One that cannot be removed stays, and means nothing.
+                let _ = disk.remove(&dir.join(name));
+            }
+        }
         let mut unmarked = !manifest.clean;
         if let (Some(entry), Some(walked)) = (manifest.segments.last_mut(), walked.last)
             && *entry != walked

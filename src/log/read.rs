@@ -1,19 +1,25 @@
 //! Reading the log: one record at a place that the index knows, or all of them in order.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     open::Log,
-    record::{self, Invalid, Read},
-    segment::{HEADER_PAGE, Segment, StoredRecord},
+    record::{self, Invalid, Read, Record},
+    segment::{HEADER_PAGE, Segment},
     segments::SegmentView,
 };
 use crate::{
-    error::{Place, Result},
+    error::{Damage, Place, Result},
     version::Position,
 };
+
+/// How many records are [looked at](Log::look_at) at once.
+pub(crate) const LOOKED_AT: usize = 32;
+/// How much of each: what is longer is read faster than it is looked for.
+const MOST_LINES: usize = 16;
+const CACHE_LINE: usize = 64;
 
 /// The part of a segment that a scan reads at once when there is no map.
 const PIECE: u64 = 256 << 10;
@@ -24,9 +30,32 @@ impl Log {
         self.segments.view()
     }
 
-    /// Reads the record of a durable position, which lies at this offset of its segment.
-    pub(crate) fn record(&self, view: &SegmentView, position: Position, offset: u64) -> Result<StoredRecord> {
-        self.segments.holding(view, position)?.0.record(offset, position)
+    /// Reads the record of a durable position, which lies at this offset of its segment. `buffer` is for a segment without
+    /// a map.
+    pub(crate) fn record<'a>(
+        &self,
+        view: &'a SegmentView,
+        position: Position,
+        offset: u64,
+        buffer: &'a mut Bytes,
+    ) -> Result<Read<'a>> {
+        self.segments.holding(view, position)?.0.record(offset, position, buffer)
+    }
+
+    /// Looks at records that will be read next, so that what is not in the processor's caches is fetched for all of them at the
+    /// same time, and not for one after the other. Reads nothing: what is wrong is found when a record is read.
+    pub(crate) fn look_at(&self, view: &SegmentView, places: impl Iterator<Item = (Position, u64)>) {
+        let mut records: [&[u8]; LOOKED_AT] = [&[]; LOOKED_AT];
+        for (record, (position, offset)) in records.iter_mut().zip(places) {
+            let map = self.segments.mapped(view, position);
+            *record = map.and_then(|map| map.get(offset as usize..)).unwrap_or_default();
+        }
+        let mut seen = records.iter().fold(0, |seen, record| seen ^ record::length(record));
+        for record in records {
+            let lines = (record::length(record) as usize).div_ceil(CACHE_LINE).min(MOST_LINES);
+            seen = record.chunks(CACHE_LINE).take(lines).fold(seen, |seen, line| seen ^ u32::from(line[0]));
+        }
+        black_box(seen);
     }
 
     /// A place, for errors.
@@ -39,7 +68,17 @@ impl Log {
         let view = self.view();
         let (segment, following) = self.segments.holding(&view, first)?;
         let segment = segment.clone();
-        Ok(LogScan { log: self, segment, following, piece: Bytes::new(), at: 0, offset, next: first, last })
+        Ok(LogScan {
+            log: self,
+            segment,
+            following,
+            piece: Bytes::new(),
+            at: 0,
+            offset,
+            next: first,
+            last,
+            record: Record::default(),
+        })
     }
 }
 
@@ -57,15 +96,37 @@ pub(crate) struct LogScan<'a> {
     offset: u64,
     next: Position,
     last: Position,
+    /// The record that was read last.
+    record: Record,
 }
 
 impl LogScan<'_> {
-    /// The next record, and the offset in the segment where it lies; `None` behind the last.
+    /// Goes on to the next record; `false` behind the last.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<(Read<'_>, u64)>> {
+    pub(crate) fn advance(&mut self) -> Result<bool> {
         if self.next > self.last {
-            return Ok(None);
+            return Ok(false);
         }
+        if self.following != Some(self.next)
+            && let Some(record) = record::sound_at(&self.piece[self.at..], self.segment.header.salt, self.next)
+        {
+            self.take(record);
+            return Ok(true);
+        }
+        self.advance_to_other_piece()
+    }
+
+    #[inline]
+    fn take(&mut self, record: Record) {
+        self.at += record.footprint();
+        self.offset += record.footprint() as u64;
+        self.next = self.next.next();
+        self.record = record;
+    }
+
+    /// Goes on to a record that does not lie whole in the piece that was read.
+    #[cold]
+    fn advance_to_other_piece(&mut self) -> Result<bool> {
         if self.following == Some(self.next) {
             let view = self.log.view();
             let (segment, following) = self.log.segments.holding(&view, self.next)?;
@@ -79,11 +140,8 @@ impl LogScan<'_> {
             let rest = &self.piece[self.at..];
             match record::parse_at(rest, self.segment.header.salt, self.next) {
                 Ok(record) => {
-                    let (offset, at) = (self.offset, self.at);
-                    self.at += record.footprint;
-                    self.offset += record.footprint as u64;
-                    self.next = self.next.next();
-                    return Ok(Some((Read::new(record, &self.piece, at), offset)));
+                    self.take(record);
+                    return Ok(true);
                 }
                 Err(Invalid::Length { found, room }) if self.refill(wanted.max(found.into()), room)? => {
                     wanted = u64::from(found).next_multiple_of(record::ALIGNMENT as u64).max(PIECE);
@@ -102,6 +160,17 @@ impl LogScan<'_> {
         Ok(self.piece.len() > room)
     }
 
+    /// The record that was read last.
+    #[inline]
+    pub(crate) fn record(&self) -> Read<'_> {
+        Read::new(self.record, &self.piece, self.at - self.record.footprint())
+    }
+
+    /// Where in its segment that lies.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset - self.record.footprint() as u64
+    }
+
     /// The position of the next record; `None` behind the last.
     pub(crate) fn position(&self) -> Option<Position> {
         (self.next <= self.last).then_some(self.next)
@@ -112,8 +181,8 @@ impl LogScan<'_> {
         self.segment.place(self.offset, self.next)
     }
 
-    /// The segment of the record that was read last.
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.segment
+    /// What is wrong with the content of the record that was read last.
+    pub(crate) fn damage(&self, fault: String) -> Damage {
+        self.segment.damage(self.offset(), self.record().header().position, fault)
     }
 }

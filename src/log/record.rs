@@ -19,11 +19,13 @@
 //!
 //! A [`Record`] has been checked: there is no other way to make one.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{
     error::{Damage, Place},
-    layout::{Reader, Writer},
+    layout::Writer,
     version::Position,
 };
 
@@ -42,7 +44,7 @@ pub(crate) const fn footprint(head: usize, body: usize) -> usize {
 }
 
 /// What a record says of itself, apart from its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) position: Position,
     pub(crate) ack_lag: u32,
@@ -51,7 +53,33 @@ pub(crate) struct Header {
     pub(crate) kind: u8,
 }
 
+#[inline]
+fn u16_at(header: &[u8; HEADER_BYTES], at: usize) -> u16 {
+    u16::from_le_bytes([header[at], header[at + 1]])
+}
+
+#[inline]
+fn u32_at(header: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from(u16_at(header, at)) | u32::from(u16_at(header, at + 2)) << 16
+}
+
+#[inline]
+fn position_at(header: &[u8; HEADER_BYTES]) -> Position {
+    Position::new(u64::from(u32_at(header, 8)) | u64::from(u32_at(header, 12)) << 32)
+}
+
 impl Header {
+    #[inline]
+    pub(crate) fn read(header: &[u8; HEADER_BYTES]) -> Header {
+        Header {
+            position: position_at(header),
+            ack_lag: u32_at(header, 16),
+            batch_index: u16_at(header, 20),
+            batch_count: u16_at(header, 22),
+            kind: header[30],
+        }
+    }
+
     /// The position up to which everything was durable when this record was made.
     pub(crate) fn proves_durable(&self) -> Position {
         match self.ack_lag {
@@ -61,15 +89,19 @@ impl Header {
     }
 }
 
-/// A record that validated.
-#[derive(Clone, Copy, Debug)]
+/// A record that validated: where its body begins and where it ends, counted from the record's first byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
-    pub(crate) header: Header,
-    pub(crate) checksum: u32,
-    /// Where the body begins and ends, counted from the record's first byte.
-    pub(crate) body: (usize, usize),
+    body: u32,
+    end: u32,
+}
+
+impl Record {
     /// What the record takes up, padding included.
-    pub(crate) footprint: usize,
+    #[inline]
+    pub(crate) fn footprint(self) -> usize {
+        (self.end as usize).next_multiple_of(ALIGNMENT)
+    }
 }
 
 /// Why bytes are not the record that should be there.
@@ -102,8 +134,9 @@ impl Invalid {
 /// A record that validated, and the bytes that it was read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read<'a> {
-    pub(crate) record: Record,
-    bytes: &'a Bytes,
+    record: Record,
+    /// It lies in these.
+    pub(crate) bytes: &'a Bytes,
     at: usize,
 }
 
@@ -115,22 +148,45 @@ impl<'a> Read<'a> {
     }
 
     #[inline]
-    pub(crate) fn head(&self) -> &'a [u8] {
-        &self.bytes[self.at + HEADER_BYTES..self.at + self.record.body.0]
+    pub(crate) fn header(&self) -> Header {
+        self.header_bytes().map(Header::read).unwrap_or_default()
     }
 
-    /// A slice of the bytes, not a copy.
+    /// The record's checksum.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.header_bytes().map_or(0, |header| u32_at(header, 0))
+    }
+
     #[inline]
-    pub(crate) fn body(&self) -> Bytes {
-        self.bytes.slice(self.at + self.record.body.0..self.at + self.record.body.1)
+    fn header_bytes(&self) -> Option<&'a [u8; HEADER_BYTES]> {
+        self.bytes[self.at..].first_chunk()
+    }
+
+    #[inline]
+    pub(crate) fn head(&self) -> &'a [u8] {
+        &self.bytes[self.at + HEADER_BYTES..self.at + self.record.body as usize]
+    }
+
+    /// Where in the bytes the body lies.
+    #[inline]
+    pub(crate) fn body(&self) -> Range<usize> {
+        self.at + self.record.body as usize..self.at + self.record.end as usize
+    }
+
+    /// What the record takes up, padding included.
+    #[inline]
+    pub(crate) fn footprint(&self) -> u64 {
+        self.record.footprint() as u64
     }
 }
 
 /// The checksum of a body.
+#[inline]
 pub(crate) fn body_checksum(body: &[u8]) -> u32 {
     crc32fast::hash(body)
 }
 
+#[inline]
 fn checksum(salt: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     hasher.update(bytes);
@@ -160,80 +216,86 @@ pub(crate) fn finish(record: &mut [u8], salt: u32, header: Header, head: usize, 
 /// Checks the bytes at the front of `bytes` and reads them as a record, of whatever position.
 #[inline]
 pub(crate) fn parse(bytes: &[u8], salt: u32) -> Result<Record, Invalid> {
-    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Err(cut(bytes)) };
-    let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-    let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
-    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-    let (stored, found) = (u32_at(0), u32_at(4));
-    if found == 0 {
-        return Err(Invalid::Unwritten);
-    }
-    let bad_length = Invalid::Length { found, room: bytes.len() };
-    let length = found as usize;
-    let position = Position::new(u64_at(8));
-    let (ack_lag, batch_index, batch_count, body_stored) = (u32_at(16), u16_at(20), u16_at(22), u32_at(24));
-    let (body_start, kind) = (HEADER_BYTES + usize::from(u16_at(28)), header[30]);
-    let footprint = length.next_multiple_of(ALIGNMENT);
-    if footprint > bytes.len() || body_start > length {
-        return Err(bad_length);
-    }
-    let computed = checksum(salt, &bytes[4..body_start]);
-    if stored != computed {
-        return Err(Invalid::Checksum { stored, computed });
-    }
-    let computed = body_checksum(&bytes[body_start..length]);
-    if body_stored != computed {
-        return Err(Invalid::BodyChecksum { stored: body_stored, computed });
-    }
-    if bytes[length..footprint].iter().any(|byte| *byte != 0) {
-        return Err(Invalid::Padding);
-    }
-    Ok(Record {
-        header: Header { position, ack_lag, batch_index, batch_count, kind },
-        checksum: stored,
-        body: (body_start, length),
-        footprint,
-    })
-}
-
-/// The bytes of a record that its checksum is of, and the checksum, if all but that says that a record lies at the front of
-/// `bytes`: its length and its body.
-pub(super) fn checked_bytes(bytes: &[u8]) -> Option<(&[u8], u32)> {
-    let mut fields = Reader::new(bytes);
-    let (stored, length) = (fields.u32()?, fields.u32()? as usize);
-    let mut fields = Reader::new(bytes.get(24..HEADER_BYTES)?);
-    let (body_stored, head) = (fields.u32()?, usize::from(fields.u16()?));
-    let body = bytes.get(HEADER_BYTES + head..length)?;
-    (body_checksum(body) == body_stored).then_some((&bytes[4..HEADER_BYTES + head], stored))
-}
-
-/// What the record at the front of `bytes` takes up, by its length.
-pub(super) fn footprint_of(bytes: &[u8]) -> Option<usize> {
-    let mut fields = Reader::new(bytes);
-    fields.u32()?;
-    let footprint = (fields.u32()? as usize).next_multiple_of(ALIGNMENT);
-    (footprint <= bytes.len()).then_some(footprint)
-}
-
-/// What is wrong with bytes that end before a record's header does.
-#[cold]
-fn cut(bytes: &[u8]) -> Invalid {
-    let mut fields = Reader::new(bytes);
-    fields.u32();
-    match fields.u32() {
-        Some(0) => Invalid::Unwritten,
-        found => Invalid::Length { found: found.unwrap_or_default(), room: bytes.len() },
-    }
+    sound(bytes, salt).ok_or_else(|| invalid(bytes, salt))
 }
 
 /// As [`parse`], but only the record of this position will do.
 #[inline]
 pub(crate) fn parse_at(bytes: &[u8], salt: u32, expected: Position) -> Result<Record, Invalid> {
-    let record = parse(bytes, salt)?;
-    match record.header.position {
-        found if found == expected => Ok(record),
-        found => Err(Invalid::OutOfPlace { expected, found }),
+    match sound_at(bytes, salt, expected) {
+        Some(record) => Ok(record),
+        None => Err(invalid_at(bytes, salt, expected)),
     }
+}
+
+/// The record of this position, if that is what lies at the front of `bytes`.
+#[inline]
+pub(crate) fn sound_at(bytes: &[u8], salt: u32, expected: Position) -> Option<Record> {
+    sound(bytes, salt).filter(|_| bytes.first_chunk().map(position_at) == Some(expected))
+}
+
+#[inline]
+fn sound(bytes: &[u8], salt: u32) -> Option<Record> {
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+    let record = Record { body: HEADER_BYTES as u32 + u32::from(u16_at(header, 28)), end: u32_at(header, 4) };
+    let (start, end) = (record.body as usize, record.end as usize);
+    let (body, last) = (bytes.get(start..end)?, bytes.get(..record.footprint())?.last_chunk()?);
+    // Shifted twice, as there may be no padding at all.
+    let padding = u64::from_le_bytes(*last) >> (8 * ((record.end - 1) % ALIGNMENT as u32)) >> 8;
+    let sound = checksum(salt, &bytes[4..start]) == u32_at(header, 0)
+        && body_checksum(body) == u32_at(header, 24)
+        && padding == 0;
+    sound.then_some(record)
+}
+
+/// Why there is no sound record at the front of `bytes`.
+#[cold]
+fn invalid(bytes: &[u8], salt: u32) -> Invalid {
+    let found = length(bytes);
+    let (room, length) = (bytes.len(), found as usize);
+    if found == 0 && room >= 8 {
+        return Invalid::Unwritten;
+    }
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Invalid::Length { found, room } };
+    let start = HEADER_BYTES + usize::from(u16_at(header, 28));
+    if start > length || length.next_multiple_of(ALIGNMENT) > room {
+        return Invalid::Length { found, room };
+    }
+    let (stored, computed) = (u32_at(header, 0), checksum(salt, &bytes[4..start]));
+    if stored != computed {
+        return Invalid::Checksum { stored, computed };
+    }
+    let (stored, computed) = (u32_at(header, 24), body_checksum(&bytes[start..length]));
+    if stored != computed { Invalid::BodyChecksum { stored, computed } } else { Invalid::Padding }
+}
+
+#[cold]
+fn invalid_at(bytes: &[u8], salt: u32, expected: Position) -> Invalid {
+    match (sound(bytes, salt), bytes.first_chunk().map(position_at)) {
+        (Some(_), Some(found)) => Invalid::OutOfPlace { expected, found },
+        _ => invalid(bytes, salt),
+    }
+}
+
+/// The bytes of a record that its checksum is of, and the checksum, if all but that says that a record lies at the front of
+/// `bytes`: its length and its body.
+pub(super) fn checked_bytes(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+    let start = HEADER_BYTES + usize::from(u16_at(header, 28));
+    let body = bytes.get(start..length(bytes) as usize)?;
+    (body_checksum(body) == u32_at(header, 24)).then_some((&bytes[4..start], u32_at(header, 0)))
+}
+
+/// What the record at the front of `bytes` takes up, by its length.
+pub(super) fn footprint_of(bytes: &[u8]) -> Option<usize> {
+    let footprint = (length(bytes) as usize).next_multiple_of(ALIGNMENT);
+    (footprint <= bytes.len()).then_some(footprint)
+}
+
+/// The length that the record at the front of `bytes` says it has; 0 when there is none.
+#[inline]
+pub(crate) fn length(bytes: &[u8]) -> u32 {
+    bytes.get(4..8).map_or(0, |length| u32::from_le_bytes([length[0], length[1], length[2], length[3]]))
 }
 
 #[cfg(test)]
@@ -264,10 +326,12 @@ mod tests {
     fn a_record_reads_back_as_it_was_written() {
         let bytes = sample();
         let record = parse_at(&bytes, SALT, Position::new(7)).unwrap();
-        assert_eq!(&bytes[HEADER_BYTES..record.body.0], b"head");
-        assert_eq!(&bytes[record.body.0..record.body.1], b"body!");
-        assert_eq!(record.footprint, bytes.len());
-        assert_eq!(record.header.proves_durable(), Position::new(6));
+        let bytes = bytes.into();
+        let read = Read::new(record, &bytes, 0);
+        assert_eq!(read.head(), b"head");
+        assert_eq!(bytes[read.body()], b"body!"[..]);
+        assert_eq!(read.footprint(), bytes.len() as u64);
+        assert_eq!(read.header().proves_durable(), Position::new(6));
     }
 
     #[test]
@@ -292,7 +356,8 @@ mod tests {
     fn bytes_cut_short_or_never_written_are_no_record() {
         let bytes = sample();
         for end in 0..bytes.len() {
-            assert!(parse(&bytes[..end], SALT).is_err(), "cut at {end}");
+            let found = if end < 8 { 0 } else { 41 };
+            assert_eq!(parse(&bytes[..end], SALT), Err(Invalid::Length { found, room: end }), "cut at {end}");
         }
         assert_eq!(parse(&[0; 64], SALT).unwrap_err(), Invalid::Unwritten);
     }

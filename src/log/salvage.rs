@@ -26,9 +26,9 @@ use bytes::Bytes;
 
 use super::{
     manifest::Manifest,
-    record::{self, Invalid, Record},
+    record::{self, Header, Invalid, Read, Record},
     salt,
-    segment::{End, HEADER_PAGE, Segment, SegmentHeader, StoredRecord},
+    segment::{End, HEADER_PAGE, Segment, SegmentHeader},
     segments::Previous,
     walk::rest_checksum,
 };
@@ -88,25 +88,34 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) offset: u64,
-    pub(super) record: Record,
+    record: Record,
+    pub(super) header: Header,
+    pub(super) checksum: u32,
     /// Its bytes, where the padding behind them had to be made zero.
     patched: Option<Bytes>,
 }
 
 impl Kept {
     pub(super) fn position(&self) -> Position {
-        self.record.header.position
+        self.header.position
     }
 
     pub(super) fn end(&self) -> u64 {
-        self.offset + self.record.footprint as u64
+        self.offset + self.record.footprint() as u64
     }
 
-    pub(super) fn stored(&self, content: &Bytes) -> StoredRecord {
+    pub(super) fn read<'a>(&'a self, content: &'a Bytes) -> Read<'a> {
         match &self.patched {
-            Some(bytes) => StoredRecord::new(self.record, bytes, 0),
-            None => StoredRecord::new(self.record, content, self.offset as usize),
+            Some(bytes) => Read::new(self.record, bytes, 0),
+            None => Read::new(self.record, content, self.offset as usize),
         }
+    }
+
+    /// All of it, but for the padding.
+    pub(super) fn bytes<'a>(&'a self, content: &'a Bytes) -> &'a [u8] {
+        let read = self.read(content);
+        let at = if self.patched.is_some() { 0 } else { self.offset as usize };
+        &read.bytes[at..read.body().end]
     }
 }
 
@@ -234,7 +243,7 @@ impl Salvage {
             return;
         };
         let found = last.records(None, &self.rejected);
-        let proofs = found.iter().map(|kept| kept.record.header.proves_durable());
+        let proofs = found.iter().map(|kept| kept.header.proves_durable());
         let proven = proofs.max().unwrap_or_default().max(durable).max(known);
         let (count, next) = tail(&found, last.base, proven);
         last.until = count.checked_sub(1).and_then(|at| found.get(at)).map_or(HEADER_PAGE, Kept::end);
@@ -259,10 +268,10 @@ impl Salvage {
     }
 
     /// Gives every record that is kept, in order of position.
-    pub(crate) fn visit(&self, each: &mut dyn FnMut(&StoredRecord)) {
+    pub(crate) fn visit(&self, each: &mut dyn FnMut(&Read<'_>)) {
         for segment in &self.segments {
             let Some(source) = &segment.source else { continue };
-            segment.kept(&self.rejected).iter().for_each(|kept| each(&kept.stored(&source.content)));
+            segment.kept(&self.rejected).iter().for_each(|kept| each(&kept.read(&source.content)));
         }
     }
 
@@ -330,17 +339,17 @@ fn begins_with(source: &Source, base: Position) -> bool {
 /// batches that follow without a gap.
 fn tail(found: &[Kept], base: Position, proven: Position) -> (usize, Position) {
     let (mut next, mut count) = (base, 0);
-    while let Some(Kept { record, .. }) = found.get(count) {
-        let (position, batch) = (record.header.position, usize::from(record.header.batch_count));
+    while let Some(Kept { header, .. }) = found.get(count) {
+        let (position, batch) = (header.position, usize::from(header.batch_count));
         if position <= proven {
             // What is proven of a batch is proven of all of it.
-            let rest = record.header.batch_count.saturating_sub(record.header.batch_index).max(1);
+            let rest = header.batch_count.saturating_sub(header.batch_index).max(1);
             (next, count) = (position.plus(rest.into()), count + 1);
             continue;
         }
         let follows = next.max(proven.next());
         let in_order = |(index, kept): (usize, &Kept)| {
-            usize::from(kept.record.header.batch_index) == index && kept.position() == follows.plus(index as u64)
+            usize::from(kept.header.batch_index) == index && kept.position() == follows.plus(index as u64)
         };
         let part_of_proven = position < next;
         let whole = found.get(count..count + batch).filter(|batch| !batch.is_empty());
@@ -397,7 +406,7 @@ impl Salvaged {
             offset = kept.end();
             follows
         });
-        let end = End { offset, checksum: kept.last().map_or(0, |kept| kept.record.checksum) };
+        let end = End { offset, checksum: kept.last().map_or(0, |kept| kept.checksum) };
         let rest = rest_checksum(source.content.get(offset as usize..)?);
         let whole = tidy
             && source.is_named(self.base)
@@ -413,20 +422,25 @@ impl Salvaged {
 fn records(content: &Bytes, salt: u32, base: Position, next: Option<Position>, until: u64) -> Vec<Kept> {
     let mut found = Vec::new();
     let (mut offset, mut least) = (HEADER_PAGE as usize, base);
-    let content = content.get(..usize::try_from(until).unwrap_or(usize::MAX)).unwrap_or(content);
-    while let Some(rest) = content.get(offset..).filter(|rest| rest.len() >= record::HEADER_BYTES) {
+    let end = usize::try_from(until).unwrap_or(usize::MAX).min(content.len());
+    while let Some(rest) = content.get(offset..end).filter(|rest| rest.len() >= record::HEADER_BYTES) {
         // Unwritten space is what there is most of; its length field is zero.
         let parsed = if rest[4..8] == [0; 4] { None } else { parse(rest, salt) };
-        match parsed {
-            Some((record, patched))
-                if record.header.position >= least && next.is_none_or(|next| record.header.position < next) =>
-            {
-                let footprint = record.footprint;
-                least = record.header.position.next();
-                found.push(Kept { offset: offset as u64, record, patched });
-                offset += footprint;
+        let kept = parsed.map(|(record, patched)| {
+            let read = match &patched {
+                Some(bytes) => Read::new(record, bytes, 0),
+                None => Read::new(record, content, offset),
+            };
+            let (header, checksum) = (read.header(), read.checksum());
+            Kept { offset: offset as u64, record, header, checksum, patched }
+        });
+        let belongs = |kept: &Kept| kept.position() >= least && next.is_none_or(|next| kept.position() < next);
+        match kept.filter(belongs) {
+            Some(kept) => {
+                (offset, least) = (kept.end() as usize, kept.position().next());
+                found.push(kept);
             }
-            _ => offset += record::ALIGNMENT,
+            None => offset += record::ALIGNMENT,
         }
     }
     found

@@ -26,7 +26,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::record::{self, Header, Read, Record};
+use super::record::{self, Read};
 use crate::{
     disk::DiskFile,
     error::{Damage, Error, Place, Result},
@@ -166,12 +166,30 @@ impl Segment {
         let _ = self.map.set(map);
     }
 
-    /// Reads and checks the record of `position` at `offset`.
-    pub(crate) fn record(&self, offset: u64, position: Position) -> Result<StoredRecord> {
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        if let Some(map) = self.map.get() {
-            return self.checked(map, at.min(map.len()), position);
+    /// The content, when the segment is complete.
+    pub(super) fn map(&self) -> Option<&Bytes> {
+        self.map.get()
+    }
+
+    /// Reads and checks the record of `position` at `offset`: in the map if there is one, else in `buffer`, in place of what
+    /// was there.
+    #[inline]
+    pub(crate) fn record<'a>(&'a self, offset: u64, position: Position, buffer: &'a mut Bytes) -> Result<Read<'a>> {
+        let (bytes, at) = match self.map.get() {
+            Some(map) => (map, usize::try_from(offset).unwrap_or(usize::MAX).min(map.len())),
+            None => {
+                *buffer = self.read(offset)?;
+                (&*buffer, 0)
+            }
+        };
+        match record::parse_at(&bytes[at..], self.header.salt, position) {
+            Ok(record) => Ok(Read::new(record, bytes, at)),
+            Err(invalid) => Err(invalid.at(self.place(offset, position)).into()),
         }
+    }
+
+    /// Reads what may be a record.
+    fn read(&self, offset: u64) -> Result<Bytes> {
         // Most records fit the first read; the length in its header tells what is missing of one that does not.
         let room = self.header.bytes.saturating_sub(offset);
         let mut buffer = vec![0; room.min(PAGE) as usize];
@@ -185,17 +203,7 @@ impl Segment {
             let rest = &mut buffer[read..];
             self.file.read_at(rest, offset + read as u64).map_err(|error| self.io("read", error))?;
         }
-        match record::parse_at(&buffer, self.header.salt, position) {
-            Ok(record) => Ok(StoredRecord::new(record, &buffer.into(), 0)),
-            Err(invalid) => Err(invalid.at(self.place(offset, position)).into()),
-        }
-    }
-
-    fn checked(&self, map: &Bytes, at: usize, position: Position) -> Result<StoredRecord> {
-        match record::parse_at(&map[at..], self.header.salt, position) {
-            Ok(record) => Ok(StoredRecord::new(record, map, at)),
-            Err(invalid) => Err(invalid.at(self.place(at as u64, position)).into()),
-        }
+        Ok(buffer.into())
     }
 
     /// A piece of the segment, as a slice of the map if there is one.
@@ -208,40 +216,6 @@ impl Segment {
         let mut buffer = vec![0; len as usize];
         self.file.read_at(&mut buffer, offset).map_err(|error| self.io("read", error))?;
         Ok(buffer.into())
-    }
-}
-
-/// A checked record and the bytes that it lies in.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredRecord {
-    record: Record,
-    bytes: Bytes,
-}
-
-impl StoredRecord {
-    /// `record` was read from `bytes`, where it begins at `at`.
-    #[inline]
-    pub(crate) fn new(record: Record, bytes: &Bytes, at: usize) -> StoredRecord {
-        StoredRecord { bytes: bytes.slice(at..at + record.body.1), record }
-    }
-
-    #[inline]
-    pub(crate) fn read(&self) -> Read<'_> {
-        Read::new(self.record, &self.bytes, 0)
-    }
-
-    pub(crate) fn header(&self) -> &Header {
-        &self.record.header
-    }
-
-    /// All of it, but for the padding.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The bytes that it takes up in the segment.
-    pub(crate) fn footprint(&self) -> u64 {
-        self.record.footprint as u64
     }
 }
 

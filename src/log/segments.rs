@@ -90,6 +90,13 @@ impl Segments {
         Ok((self.opened(slot)?, following))
     }
 
+    /// The map of the segment that holds this position, if there is one already.
+    #[inline]
+    pub(super) fn mapped<'a>(&self, view: &'a SegmentView, position: Position) -> Option<&'a Bytes> {
+        let behind = view.slots.partition_point(|slot| slot.base <= position);
+        view.slots.get(behind.checked_sub(1)?)?.segment.get()?.map()
+    }
+
     fn opened<'a>(&self, slot: &'a Slot) -> Result<&'a Arc<Segment>> {
         if let Some(segment) = slot.segment.get() {
             return Ok(segment);

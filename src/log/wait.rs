@@ -108,7 +108,7 @@ impl Commit {
         sequencer.syncing = true;
         sequencer.unsynced_bytes = 0;
         drop(sequencer);
-        let synced = segment.file.sync().map_err(|error| segment.io("sync", error));
+        let synced = self.or_fail(|| segment.file.sync().map_err(|error| segment.io("sync", error)));
         let mut sequencer = self.look();
         sequencer.syncing = false;
         let mut decided = std::mem::take(&mut sequencer.unsynced);

@@ -8,14 +8,14 @@
 //! position to be durable, or the manifest's mark of a clean close. What nothing proves is dropped: it was never
 //! acknowledged, or it was the very last batch, of which one disk cannot tell the two apart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::{
     manifest::{Entry, Manifest},
-    record::{self, Header, Invalid},
-    segment::{End, HEADER_PAGE, PAGE, Segment, StoredRecord},
+    record::{self, Header, Invalid, Read},
+    segment::{End, HEADER_PAGE, PAGE, Segment},
     segments::{glance, last_entry, open_segment},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 /// What a walk meets.
 pub(crate) trait Visitor {
     /// A valid record of a whole batch. The error says what is wrong with its content.
-    fn record(&mut self, segment: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String>;
+    fn record(&mut self, segment: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String>;
 
     /// A fault. An error ends the walk.
     fn fault(&mut self, damage: Damage) -> Result<()>;
@@ -68,6 +68,8 @@ pub(crate) struct Walked {
     pub(crate) next: Position,
     /// How the last segment ends, and what lies behind that; `None` when there is no segment.
     pub(crate) tail: Option<(End, Tail)>,
+    /// Files without a record, of segments that were about to be begun when a crash came.
+    pub(crate) leftovers: Vec<PathBuf>,
 }
 
 /// Walks through the segments that the manifest names, in order. If another process writes the log, only up to the position
@@ -81,7 +83,8 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked = Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None };
+    let mut walked =
+        Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None, leftovers: Vec::new() };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
@@ -123,23 +126,25 @@ pub(crate) fn walk(
     }
     // A segment that the writer has just begun is no stray.
     if until.is_none() {
-        check_strays(disk, dir, manifest, walked.next, visitor)?;
+        walked.leftovers = check_strays(disk, dir, manifest, walked.next, visitor)?;
     }
     Ok(walked)
 }
 
 /// A segment file that the manifest does not name is what a crash left of a segment that was about to be begun, or the
-/// manifest is an old copy.
+/// manifest is an old copy. The first has no record, and everything before its base position was on the disk when it was
+/// made; since then the log may have gone on in the segment before, if a smaller append found room there. Gives those files.
 fn check_strays(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     next: Position,
     visitor: &mut dyn Visitor,
-) -> Result<()> {
+) -> Result<Vec<PathBuf>> {
+    let mut leftovers = Vec::new();
     let io = |error| Error::io("list", dir.join("log"), error);
     if disk.entry(&dir.join("log")).map_err(io)?.is_none() {
-        return Ok(());
+        return Ok(leftovers);
     }
     let mut names = disk.list(&dir.join("log")).map_err(io)?;
     names.sort();
@@ -151,13 +156,15 @@ fn check_strays(
         let file = disk.open(&dir.join(&name), Access::Read).map_err(|error| Error::io("open", &name, error))?;
         let bytes = file.map().map_err(|error| Error::io("map", &name, error))?;
         let begun = bytes.get(HEADER_PAGE as usize..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
-        if base != next || begun {
+        if base > next || begun {
             let fault = "the manifest does not name this segment: it is older than the log".to_owned();
             let place = Place { file: name, offset: 0, position: base };
             visitor.fault(Damage { place, fault })?;
+        } else {
+            leftovers.push(name);
         }
     }
-    Ok(())
+    Ok(leftovers)
 }
 
 struct Scan<'a> {
@@ -187,32 +194,32 @@ impl Scan<'_> {
 
     /// Visits whole batches from where `reached` stands up to `until`, or to the first thing that is none.
     fn batches(&mut self, reached: &mut Reached, until: u64, last: Option<Position>) -> Result<Option<Stop>> {
-        let mut batch: Vec<(u64, StoredRecord)> = Vec::new();
+        let mut batch: Vec<(u64, Read<'_>)> = Vec::new();
         let (mut offset, mut position) = (reached.end.offset, reached.next);
         while offset < until && last.is_none_or(|last| position <= last) {
             let rest = &self.bytes[offset as usize..until as usize];
             let parsed = record::parse_at(rest, self.segment.header.salt, position).and_then(|record| {
-                let (index, count) = (record.header.batch_index, record.header.batch_count);
+                let read = Read::new(record, self.bytes, offset as usize);
+                let Header { batch_index: index, batch_count: count, .. } = read.header();
                 let expected = batch.len();
                 let continues = batch.first().is_none_or(|(_, first)| first.header().batch_count == count);
                 let fits = usize::from(index) == expected && index < count && continues;
-                if fits { Ok(record) } else { Err(Invalid::Batch { index, count, expected }) }
+                if fits { Ok(read) } else { Err(Invalid::Batch { index, count, expected }) }
             });
-            let record = match parsed {
-                Ok(record) => record,
+            let read = match parsed {
+                Ok(read) => read,
                 Err(invalid) => return Ok(Some(Stop { offset, position, invalid })),
             };
-            let (checksum, header) = (record.checksum, record.header);
-            batch.push((offset, StoredRecord::new(record, self.bytes, offset as usize)));
-            offset += record.footprint as u64;
+            batch.push((offset, read));
+            offset += read.footprint();
             position = position.next();
-            if batch.len() == usize::from(header.batch_count) {
+            if batch.len() == usize::from(read.header().batch_count) {
                 for (at, record) in batch.drain(..) {
                     if let Err(text) = self.visitor.record(self.segment, at, &record) {
                         self.visitor.fault(self.segment.damage(at, record.header().position, text))?;
                     }
                 }
-                *reached = Reached { end: End { offset, checksum }, next: position };
+                *reached = Reached { end: End { offset, checksum: read.checksum() }, next: position };
             }
         }
         let cut = (!batch.is_empty()).then_some(Stop { offset, position, invalid: Invalid::BatchCut });
@@ -267,7 +274,9 @@ impl Scan<'_> {
             && (HEADER_PAGE..=size).contains(&manifest.durable_end.offset)
         {
             reached = Reached { end: manifest.durable_end, next: manifest.durable.next() };
-            if manifest.clean {
+            // A log that went on after an older copy of the manifest was made, went on here.
+            let here = &self.bytes[reached.end.offset as usize..];
+            if manifest.clean && extent(&here[..here.len().min(PAGE as usize)]) == 0 {
                 return Ok((reached.end, reached.next, Tail::Clean));
             }
         }
@@ -317,9 +326,10 @@ impl Scan<'_> {
                 offset += step;
                 continue;
             }
-            match record::parse(rest, self.segment.header.salt) {
-                Ok(record) if record.header.position >= stop.position => {
-                    let header = record.header;
+            let parsed = record::parse(rest, self.segment.header.salt);
+            match parsed.map(|record| Read::new(record, self.bytes, offset as usize)) {
+                Ok(read) if read.header().position >= stop.position => {
+                    let header = read.header();
                     if header.batch_index == 0 && begin.is_none() {
                         begin = Some(Reached { end: End { offset, checksum: 0 }, next: header.position });
                     }
@@ -327,7 +337,7 @@ impl Scan<'_> {
                         let here = Reached { end: End { offset, checksum: 0 }, next: header.position };
                         return Some((begin.unwrap_or(here), header.proves_durable()));
                     }
-                    offset += record.footprint as u64;
+                    offset += read.footprint();
                 }
                 _ => offset += step,
             }

@@ -6,85 +6,51 @@
 //!   recorded on it since;
 //! - an event keeps its id from the moment it is recorded, so that storing it again can be recognised.
 
-use std::collections::BTreeMap;
-
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
-
-use super::error::ModelError;
+use super::{error::ModelError, event::DomainEvent, metadata::Metadata, snapshots::Snapshots};
 use crate::{
     event::{EventId, InvalidInput, NewEvent, RecordedEvent, StreamName, Timestamp},
     version::{ExpectedVersion, Version},
 };
 
-/// The events of a domain: an enum whose variants each are one event type, with the data as the variant's content.
-///
-/// The name that serde gives a variant is the event's type in the store, and the variant's content is the payload, as
-/// JSON. So serde's default form of an enum must stay: no `tag`, no `untagged`.
-///
-/// ```
-/// use factlog::model::DomainEvent;
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// enum CounterEvent {
-///     CountedEvent { by: u64 },
-/// }
-///
-/// impl DomainEvent for CounterEvent {
-///     const TYPES: &'static [&'static str] = &["CountedEvent"];
-/// }
-///
-/// let event = CounterEvent::CountedEvent { by: 2 }.to_new_event()?;
-/// assert_eq!(event.event_type, "CountedEvent");
-/// assert_eq!(event.payload, r#"{"by":2}"#);
-/// # Ok::<(), factlog::model::ModelError>(())
-/// ```
-pub trait DomainEvent: Serialize + DeserializeOwned + Send + Sync {
-    /// The type of each variant, as serde names it.
-    const TYPES: &'static [&'static str];
-
-    /// This event as the store takes it, under a new id.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written as JSON.
-    fn to_new_event(&self) -> Result<NewEvent, ModelError> {
-        let not_json = |reason: String| InvalidInput::Json { what: "event", reason };
-        let tagged = serde_json::to_string(self).map_err(|error| not_json(error.to_string()))?;
-        let parts: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_str(&tagged).map_err(|error| not_json(error.to_string()))?;
-        match parts.into_iter().next() {
-            Some((event_type, data)) => Ok(NewEvent::json(event_type, &data)?),
-            None => Err(not_json(format!("`{tagged}` has no event type")).into()),
-        }
-    }
-
-    /// The event that the store holds; `None` when it is of none of [`DomainEvent::TYPES`].
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::UnreadableEvent`] when its payload does not fit its type.
-    fn from_recorded(event: &RecordedEvent) -> Result<Option<Self>, ModelError> {
-        let event_type = event.event_type();
-        if !Self::TYPES.contains(&event_type.as_str()) {
-            return Ok(None);
-        }
-        let payload = event.payload();
-        let mut tagged = Vec::with_capacity(payload.len() + event_type.as_str().len() + 5);
-        tagged.extend_from_slice(b"{\"");
-        tagged.extend_from_slice(event_type.as_str().as_bytes());
-        tagged.extend_from_slice(b"\":");
-        tagged.extend_from_slice(&payload);
-        tagged.push(b'}');
-        serde_json::from_slice(&tagged).map(Some).map_err(|error| ModelError::unreadable(event, error.to_string()))
-    }
-}
-
 /// A state that is folded from events; its default is the state before the first.
 ///
-/// Decisions are methods of the state: they take what a command brings and return an event or a refusal, and change
+/// Decisions are methods of the state: they take what a command brings and return events or a refusal, and change
 /// nothing. Only [`Aggregate::apply`] changes the state, and it cannot refuse: what has happened has happened.
-pub trait Aggregate: Default + Send + Sync {
+///
+/// ```
+/// use factlog::model::{Aggregate, DomainEvent, Snapshots};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum CounterEvent {
+///     Counted { by: u64 },
+/// }
+///
+/// impl DomainEvent for CounterEvent {}
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Counter {
+///     sum: u64,
+/// }
+///
+/// impl Aggregate for Counter {
+///     type Event = CounterEvent;
+///
+///     const CATEGORY: &'static str = "counter";
+///
+///     fn apply(&mut self, event: &CounterEvent) {
+///         match event {
+///             CounterEvent::Counted { by } => self.sum += by,
+///         }
+///     }
+///
+///     // Only for a state that serde can write, and only if loading should not always begin with the first event.
+///     fn snapshots() -> Option<Snapshots<Counter>> {
+///         Some(Snapshots::of_version(1))
+///     }
+/// }
+/// ```
+pub trait Aggregate: Default + Send + Sync + 'static {
     /// What can happen to it.
     type Event: DomainEvent;
 
@@ -93,6 +59,11 @@ pub trait Aggregate: Default + Send + Sync {
 
     /// Changes the state as the event says.
     fn apply(&mut self, event: &Self::Event);
+
+    /// How snapshots of it are kept; by default there are none.
+    fn snapshots() -> Option<Snapshots<Self>> {
+        None
+    }
 
     /// The name of the stream that holds the aggregate with this id.
     ///
@@ -113,6 +84,7 @@ pub struct AggregateRoot<A: Aggregate> {
     id: String,
     stream: StreamName,
     version: Version,
+    snapshot: Version,
     state: A,
     uncommitted: Vec<NewEvent>,
 }
@@ -126,7 +98,8 @@ impl<A: Aggregate> AggregateRoot<A> {
     pub fn new(id: impl Into<String>) -> Result<AggregateRoot<A>, ModelError> {
         let id = id.into();
         let stream = A::stream(&id)?;
-        Ok(AggregateRoot { id, stream, version: Version::NONE, state: A::default(), uncommitted: Vec::new() })
+        let (version, snapshot) = (Version::NONE, Version::NONE);
+        Ok(AggregateRoot { id, stream, version, snapshot, state: A::default(), uncommitted: Vec::new() })
     }
 
     /// Its id.
@@ -142,6 +115,11 @@ impl<A: Aggregate> AggregateRoot<A> {
     /// The version of its newest stored event; [`Version::NONE`] when nothing of it is stored.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// The version of the snapshot that it was loaded from, or that was taken of it since; [`Version::NONE`] for none.
+    pub fn snapshot_version(&self) -> Version {
+        self.snapshot
     }
 
     /// Its state, uncommitted events included.
@@ -181,11 +159,21 @@ impl<A: Aggregate> AggregateRoot<A> {
         self.uncommitted.push(new_event);
     }
 
-    /// Applies the next stored event of the stream.
-    pub(super) fn replay(&mut self, event: &RecordedEvent) -> Result<(), ModelError> {
-        let decoded = A::Event::from_recorded(event)?
-            .ok_or_else(|| ModelError::unreadable(event, format!("the type is none of {:?}", A::Event::TYPES)))?;
-        self.state.apply(&decoded);
+    /// Takes the state of a snapshot.
+    pub(super) fn restore(&mut self, version: Version, state: A) {
+        (self.version, self.snapshot, self.state) = (version, version, state);
+    }
+
+    /// Applies the next stored event of the stream. One of a type that the aggregate does not know is an error, or passed over.
+    pub(super) fn replay(&mut self, event: &RecordedEvent, skip_unknown: bool) -> Result<(), ModelError> {
+        match A::Event::from_recorded(event)? {
+            Some(decoded) => self.state.apply(&decoded),
+            None if skip_unknown => {}
+            None => {
+                let reason = format!("the type is none of {:?}", A::Event::types());
+                return Err(ModelError::unreadable(event, reason));
+            }
+        }
         self.version = event.version();
         Ok(())
     }
@@ -198,8 +186,27 @@ impl<A: Aggregate> AggregateRoot<A> {
         }
     }
 
+    /// What was recorded, with this metadata beside each event.
+    pub(super) fn to_be_stored(&self, metadata: &Metadata) -> Result<Vec<NewEvent>, InvalidInput> {
+        let mut written: Vec<(u32, bytes::Bytes)> = Vec::new();
+        let stamped = self.uncommitted.iter().map(|event| {
+            let version = A::Event::schema_version(event.event_type.as_str());
+            let known = written.iter().find(|(of, _)| *of == version).map(|(_, bytes)| bytes.clone());
+            let bytes = match known {
+                Some(bytes) => bytes,
+                None => metadata.to_bytes(version).inspect(|bytes| written.push((version, bytes.clone())))?,
+            };
+            Ok(event.clone().with_metadata(bytes))
+        });
+        stamped.collect()
+    }
+
     pub(super) fn mark_committed(&mut self, version: Version) {
         self.version = version;
         self.uncommitted.clear();
+    }
+
+    pub(super) fn mark_snapshot(&mut self) {
+        self.snapshot = self.version;
     }
 }

@@ -1,10 +1,10 @@
 //! Why a command, a query or a projection failed.
 
-#[cfg(feature = "sqlite")]
-use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
+use super::{command::InvalidField, projection::FailedId};
 use crate::{
     error::{Action, Error},
     event::{EventType, InvalidInput, RecordedEvent, StreamName},
@@ -57,6 +57,28 @@ pub enum ModelError {
         reason: String,
     },
 
+    /// A field of a command or query that cannot be meant. Nothing was done.
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+
+    /// A bus knows nobody for a command or query of this type.
+    #[error("No handler found for {kind}: {name}")]
+    NoHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
+    },
+
+    /// A bus was given a second handler for commands or queries of one type.
+    #[error("There is a handler for {kind} {name} already")]
+    DuplicateHandler {
+        /// `command` or `query`.
+        kind: &'static str,
+        /// The name of its type.
+        name: &'static str,
+    },
+
     /// The store failed or refused.
     #[error(transparent)]
     Store(Error),
@@ -66,14 +88,44 @@ pub enum ModelError {
     #[error("read model: {0}")]
     Sqlite(#[from] rusqlite::Error),
 
-    /// A views file that holds something else than what was projected from this store.
-    #[cfg(feature = "sqlite")]
-    #[error("{path}: {reason}", path = path.display())]
+    /// A read model that holds something else than what was projected from this store.
+    #[error("{place}: {reason}")]
     ForeignViews {
-        /// The file.
-        path: PathBuf,
+        /// The read model.
+        place: String,
         /// What it holds instead, and what to do about it.
         reason: String,
+    },
+
+    /// An event took no effect in a projection. It is recorded among its failed events.
+    #[error("the projection `{projection}` failed at position {position}: {source}")]
+    EventFailed {
+        /// The projection.
+        projection: String,
+        /// The event's position.
+        position: Position,
+        /// Why.
+        source: Box<ModelError>,
+    },
+
+    /// No event waits in `failed_events` under this number.
+    #[error("no failed event {id} waits")]
+    NoFailedEvent {
+        /// The number.
+        id: FailedId,
+    },
+
+    /// A projection has not come as far as a query asked for, in the time that it gave.
+    #[error("the projection `{projection}` is at position {reached} and not yet at {wanted} after {waited:?}")]
+    NotYetProjected {
+        /// The projection.
+        projection: String,
+        /// The position that was asked for.
+        wanted: Position,
+        /// The position that it is at.
+        reached: Position,
+        /// The time limit.
+        waited: Duration,
     },
 }
 
@@ -94,18 +146,26 @@ impl ModelError {
         }
     }
 
+    /// What the caller can do next: as for [`Error::action`]. A rule of the domain, a missing aggregate and an event that
+    /// this program cannot read call for another command or another program, not for another attempt.
+    pub fn action(&self) -> Action {
+        match self {
+            ModelError::Concurrency(_) => Action::DecideAgain,
+            ModelError::Store(error) => error.action(),
+            #[cfg(feature = "sqlite")]
+            ModelError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
+                _ => Action::FixInput,
+            },
+            ModelError::NotYetProjected { .. } => Action::Retry,
+            ModelError::EventFailed { source, .. } => source.action(),
+            _ => Action::FixInput,
+        }
+    }
+
     /// Whether the same command may succeed when it is tried again as it is, after loading the aggregate anew.
     pub fn is_retryable(&self) -> bool {
-        match self {
-            ModelError::Concurrency(_) => true,
-            ModelError::Store(error) => matches!(error.action(), Action::Retry | Action::DecideAgain),
-            #[cfg(feature = "sqlite")]
-            ModelError::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
-            _ => false,
-        }
+        matches!(self.action(), Action::Retry | Action::DecideAgain)
     }
 }
 

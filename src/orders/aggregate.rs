@@ -21,7 +21,7 @@ use super::{
     item::{NewItem, OrderItem, ShippingAddress},
     money::Money,
 };
-use crate::model::{Aggregate, BusinessTime};
+use crate::model::{Aggregate, BusinessTime, Snapshots};
 
 /// A rule that forbids a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -134,7 +134,8 @@ impl FromStr for OrderStatus {
 }
 
 /// An order. Its default is the order that was not created yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Order {
     user_id: Option<String>,
     items: Vec<OrderItem>,
@@ -284,6 +285,10 @@ impl Aggregate for Order {
     type Event = OrderEvent;
 
     const CATEGORY: &'static str = "order";
+
+    fn snapshots() -> Option<Snapshots<Order>> {
+        Some(Snapshots::of_version(1))
+    }
 
     fn apply(&mut self, event: &OrderEvent) {
         match event {

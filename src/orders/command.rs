@@ -1,7 +1,14 @@
 //! What can be asked of an order.
 
-use super::item::{NewItem, ShippingAddress};
-use crate::model::BusinessTime;
+use super::{
+    aggregate::{Order, OrderRefusal},
+    event::OrderEvent,
+    item::{NewItem, ShippingAddress},
+};
+use crate::{
+    event::EventId,
+    model::{AggregateCommand, BusinessTime, Command, Committed, InvalidField},
+};
 
 /// What can be asked of an order. `at` is the time that the event will carry as its `timestamp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,4 +66,54 @@ impl OrderCommand {
             | OrderCommand::CancelOrder { at, .. } => *at,
         }
     }
+}
+
+impl AggregateCommand for OrderCommand {
+    type Aggregate = Order;
+    type Refusal = OrderRefusal;
+
+    fn aggregate_id(&self) -> &str {
+        self.order_id()
+    }
+
+    fn creates(&self) -> bool {
+        matches!(self, OrderCommand::CreateOrder { .. })
+    }
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderRefusal> {
+        order.decide(self).map(|event| vec![event])
+    }
+
+    fn validate(&self) -> Result<(), InvalidField> {
+        match self {
+            OrderCommand::CreateOrder { user_id, items, .. } => {
+                not_empty("userId", user_id)?;
+                items.iter().try_for_each(|item| not_empty("productId", &item.product_id))
+            }
+            OrderCommand::AddOrderItem { item, .. } => not_empty("productId", &item.product_id),
+            OrderCommand::RemoveOrderItem { product_id, .. } => not_empty("productId", product_id),
+            OrderCommand::CompletePayment { payment_id, .. } => not_empty("paymentId", payment_id),
+            OrderCommand::StartShipping { tracking_number, .. } => not_empty("trackingNumber", tracking_number),
+            OrderCommand::ConfirmOrder { .. }
+            | OrderCommand::CompleteDelivery { .. }
+            | OrderCommand::CancelOrder { .. } => Ok(()),
+        }
+    }
+}
+
+fn not_empty(field: &'static str, text: &str) -> Result<(), InvalidField> {
+    if text.trim().is_empty() { Err(InvalidField::new(field, "must not be empty")) } else { Ok(()) }
+}
+
+/// A command that was carried out elsewhere, and whose event is to be recorded as the one that it led to there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedOrderCommand {
+    /// What was asked. Its event counts as recorded at the time that it names.
+    pub command: OrderCommand,
+    /// The id of its event.
+    pub event_id: EventId,
+}
+
+impl Command for ImportedOrderCommand {
+    type Output = Committed;
 }

@@ -1,8 +1,9 @@
 //! A sample domain: orders that are placed, paid, shipped, delivered or cancelled.
 //!
 //! It is written with what any application has, [`crate::model`] and an [`crate::EventStore`], and shows how the parts
-//! meet: a command is decided by the aggregate [`Order`], stored by [`OrderCommandHandler`], folded into the table
-//! `order_view` by [`OrderProjection`], and asked for through [`OrderQueryHandler`].
+//! meet: a request to [`OrderService`] becomes an [`OrderCommand`], which is decided by the aggregate [`Order`], stored by
+//! [`OrderCommandHandler`], folded into the table `order_view` by [`OrderProjection`], and asked for through
+//! [`OrderQueryHandler`].
 //!
 //! Invariants:
 //!
@@ -18,12 +19,16 @@ mod item;
 mod money;
 mod projection;
 mod query;
+mod request;
+mod service;
 
 pub use aggregate::{Order, OrderRefusal, OrderStatus, UnknownStatus};
-pub use command::OrderCommand;
+pub use command::{ImportedOrderCommand, OrderCommand};
 pub use command_handler::OrderCommandHandler;
 pub use event::OrderEvent;
 pub use item::{NewItem, OrderItem, ShippingAddress};
 pub use money::{Money, MoneyError};
 pub use projection::OrderProjection;
-pub use query::{BadPage, OrderPage, OrderQueryHandler, OrderRow, Page, Pagination};
+pub use query::{OrderPage, OrderQueryHandler, OrderRow};
+pub use request::{OrderAction, OrderReceipt, OrderRequest};
+pub use service::OrderService;

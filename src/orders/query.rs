@@ -3,55 +3,15 @@
 //! Orders come newest first, by the time of their creation, and by their id where that is the same. A page and the total
 //! beside it are of one state of the table.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, types::Type};
+use rusqlite::{OptionalExtension, Row, ToSql, types::Type};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use thiserror::Error;
 
-use super::{aggregate::OrderStatus, money::Money};
-use crate::model::ModelError;
+use super::{OrderProjection, aggregate::OrderStatus, money::Money};
+use crate::model::{Consistency, ModelError, Page, Pagination, Projection, SqliteViews};
 
 const COLUMNS: &str = "order_id, user_id, status, total_amount, shipping_address, items, payment_id, tracking_number, \
      cancelled_at, cancellation_reason, created_at, updated_at";
-
-/// Which part of a long answer is wanted: `limit` orders a page, the first page being 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    page: u64,
-    limit: u64,
-}
-
-/// A page or a limit below 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the {what} is {found}; it must be at least 1")]
-pub struct BadPage {
-    /// Which of the two.
-    pub what: &'static str,
-    /// Its value.
-    pub found: i64,
-}
-
-impl Page {
-    /// The page with this number.
-    ///
-    /// # Errors
-    ///
-    /// When either is below 1.
-    pub fn new(page: i64, limit: i64) -> Result<Page, BadPage> {
-        let at_least_one = |what, found: i64| match u64::try_from(found) {
-            Err(_) | Ok(0) => Err(BadPage { what, found }),
-            Ok(number) => Ok(number),
-        };
-        Ok(Page { page: at_least_one("page", page)?, limit: at_least_one("limit", limit)? })
-    }
-}
-
-/// The first page, of ten orders.
-impl Default for Page {
-    fn default() -> Self {
-        Page { page: 1, limit: 10 }
-    }
-}
 
 /// A row of `order_view`.
 #[derive(Clone, Debug, Serialize)]
@@ -81,30 +41,26 @@ pub struct OrderPage {
     pub pagination: Pagination,
 }
 
-/// The place of a page in the whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pagination {
-    /// The page's number, from 1.
-    pub page: u64,
-    /// Orders a page.
-    pub limit: u64,
-    /// Orders in the whole answer.
-    pub total: u64,
-    /// Pages in the whole answer.
-    pub total_pages: u64,
+/// Answers questions about orders from a file that [`OrderProjection`] is projected into.
+#[derive(Clone, Debug)]
+pub struct OrderQueryHandler {
+    views: SqliteViews,
 }
 
-/// Answers questions about orders from a database that [`super::OrderProjection`] has been projected into.
-#[derive(Clone, Copy, Debug)]
-pub struct OrderQueryHandler<'a> {
-    connection: &'a Connection,
-}
+impl OrderQueryHandler {
+    /// Queries on this file.
+    pub fn new(views: SqliteViews) -> OrderQueryHandler {
+        OrderQueryHandler { views }
+    }
 
-impl<'a> OrderQueryHandler<'a> {
-    /// Queries on this database.
-    pub fn new(connection: &'a Connection) -> OrderQueryHandler<'a> {
-        OrderQueryHandler { connection }
+    /// The same, once the answers are as recent as asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotYetProjected`] when they are not in time, and when the database cannot be read.
+    pub async fn at(&self, consistency: Consistency) -> Result<&OrderQueryHandler, ModelError> {
+        self.views.wait_until(OrderProjection.name(), consistency).await?;
+        Ok(self)
     }
 
     /// One order; `None` when there is none with this id.
@@ -114,7 +70,7 @@ impl<'a> OrderQueryHandler<'a> {
     /// When the database cannot be read.
     pub fn order(&self, order_id: &str) -> Result<Option<OrderRow>, ModelError> {
         let sql = format!("SELECT {COLUMNS} FROM order_view WHERE order_id = ?1");
-        Ok(self.connection.prepare_cached(&sql)?.query_row([order_id], order_row).optional()?)
+        Ok(self.views.read()?.prepare_cached(&sql)?.query_row([order_id], order_row).optional()?)
     }
 
     /// The orders of a user, all or those of one status.
@@ -142,14 +98,13 @@ impl<'a> OrderQueryHandler<'a> {
     }
 
     fn page(&self, condition: &str, values: &[(&str, &dyn ToSql)], page: Page) -> Result<OrderPage, ModelError> {
-        let transaction = self.connection.unchecked_transaction()?;
+        let reading = self.views.read()?;
+        let transaction = reading.unchecked_transaction()?;
         let sql = format!("SELECT count(*) FROM order_view WHERE {condition}");
         let total = transaction.prepare_cached(&sql)?.query_row(values, |row| row.get::<_, i64>(0))?;
         let total = u64::try_from(total).unwrap_or_default();
 
-        let Page { page, limit } = page;
-        let largest = i64::MAX.unsigned_abs();
-        let (rows, skipped) = (limit.min(largest) as i64, (page - 1).saturating_mul(limit).min(largest) as i64);
+        let (rows, skipped) = (page.limit(), page.offset());
         let window: [(&str, &dyn ToSql); 2] = [(":limit", &rows), (":offset", &skipped)];
         let sql = format!(
             "SELECT {COLUMNS} FROM order_view WHERE {condition}
@@ -159,7 +114,7 @@ impl<'a> OrderQueryHandler<'a> {
             .prepare_cached(&sql)?
             .query_map(&*[values, &window].concat(), order_row)?
             .collect::<Result<_, _>>()?;
-        Ok(OrderPage { orders, pagination: Pagination { page, limit, total, total_pages: total.div_ceil(limit) } })
+        Ok(OrderPage { orders, pagination: page.of(total) })
     }
 }
 

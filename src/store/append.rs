@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     event::{InvalidInput, NewEvent, StreamName},
     event_store::{Appended, StreamAppend},
-    log::{Admission, Goal},
+    log::{Admission, Goal, wake_task},
     version::{ExpectedVersion, Position},
 };
 
@@ -244,8 +244,26 @@ impl Ticket {
         state.answer = Some(answer);
         let waker = state.waker.take();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
+        waker.into_iter().for_each(wake_task);
+    }
+}
+
+/// Sees to it that a task hears of its append, whatever becomes of the thread that was given it.
+struct Answering(Option<Arc<Ticket>>);
+
+impl Answering {
+    fn answer(mut self, answer: Result<(Request, Sequenced)>) {
+        if let Some(ticket) = self.0.take() {
+            ticket.answer(answer);
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.0.take() {
+            ticket
+                .answer(Err(Error::OutcomeUnknown { reason: "the thread that was given the append panicked".into() }));
         }
     }
 }
@@ -264,7 +282,7 @@ impl Store {
                 let ticket = Arc::new(Ticket::default());
                 // Not the whole store: its last owner must not be the thread that closing it waits for.
                 let (log, index, recents) = (inner.log.clone(), inner.index.clone(), inner.recents.clone());
-                let answer = ticket.clone();
+                let answering = Answering(Some(ticket.clone()));
                 inner.log.hand_over(bytes, move || {
                     let sequence = |mut sequencing| taken.sequence(&mut sequencing, &index, &recents);
                     let sequenced = log.sequence(bytes).and_then(sequence);
@@ -272,7 +290,7 @@ impl Store {
                         // The task may be gone.
                         log.push(last(placed));
                     }
-                    answer.answer(sequenced.map(|sequenced| (taken, sequenced)));
+                    answering.answer(sequenced.map(|sequenced| (taken, sequenced)));
                 });
                 Poll::Ready(Ok(Admitted::Parked(ticket)))
             }

@@ -174,6 +174,97 @@ fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
 }
 
 #[test]
+fn after_a_panic_of_the_thread_that_syncs_every_waiter_hears_that_the_outcome_is_unknown() {
+    let unknown = |result: Result<Appended>| assert!(matches!(result, Err(Error::OutcomeUnknown { .. })), "{result:?}");
+    for durability in [Durability::Always, Durability::OnDemand] {
+        let dir = TempDir::new().unwrap();
+        let disk = GatedDisk::default();
+        let store = open(&disk, dir.path(), Options::new().durability(durability));
+        append(&store, "first").unwrap();
+        store.sync().unwrap();
+        disk.close_gate();
+        let leader = thread::spawn({
+            let store = store.clone();
+            move || append(&store, "leader").and_then(|_| store.sync())
+        });
+        disk.await_arrival();
+        // Refused by what is being synced, and behind it.
+        let refused = || store.append_async(&name("leader"), ExpectedVersion::Exact(Version::new(7)), vec![event("x")]);
+        let mut task: Appending = Box::pin(refused());
+        assert!(poll_once(&mut task).is_pending());
+        let thread = thread::spawn({
+            let store = store.clone();
+            move || append(&store, "thread").and_then(|appended| store.sync().map(|()| appended))
+        });
+        let submitted = store.submit(&name("submitted"), ExpectedVersion::NoStream, vec![event("x")]).unwrap();
+        disk.panic();
+        disk.open_gate();
+        assert!(leader.join().is_err(), "the panic goes its way");
+        unknown(block_on(task));
+        unknown(thread.join().unwrap());
+        drop(submitted);
+        unknown(append(&store, "later"));
+        assert!(matches!(store.close(), Err(Error::OutcomeUnknown { .. })));
+    }
+}
+
+#[test]
+fn after_a_panic_of_the_committer_every_task_hears_that_the_outcome_is_unknown() {
+    let dir = TempDir::new().unwrap();
+    let disk = GatedDisk::default();
+    let store = open(&disk, dir.path(), Options::new());
+    disk.close_gate();
+    // The committer stands at the gate with the first, which needs a segment; the others wait behind it.
+    let mut tasks: Vec<_> = (0..5).map(|number| appending(&store, &format!("s-{number}"), "x")).collect();
+    assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
+    disk.await_arrival();
+    disk.panic();
+    disk.open_gate();
+    for task in tasks {
+        assert!(matches!(block_on(task), Err(Error::OutcomeUnknown { .. })));
+    }
+    assert!(matches!(store.close(), Err(Error::OutcomeUnknown { .. })));
+}
+
+/// Panics when it is woken.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker panics");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_is_of_no_concern_to_anybody_else() {
+    let dir = TempDir::new().unwrap();
+    let (disk, store, leader) = held_up(dir.path());
+    let panics = || Waker::from(Arc::new(Panics));
+    let mut tasks: Vec<_> = (0..4).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
+    for (number, task) in tasks.iter_mut().enumerate() {
+        let waker = if number % 2 == 0 { panics() } else { Waker::noop().clone() };
+        assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let thread = thread::spawn({
+        let store = store.clone();
+        move || append(&store, "thread")
+    });
+    let watching = |waker: Waker| {
+        let watcher = store.inner.watchers.register(Vec::new());
+        watcher.clear();
+        assert!(watcher.poll(&Context::from_waker(&waker)).is_pending());
+        watcher
+    };
+    let watchers = [watching(panics()), watching(Waker::noop().clone())];
+    disk.open_gate();
+    leader.join().unwrap().unwrap();
+    thread.join().unwrap().unwrap();
+    tasks.into_iter().for_each(|task| assert_eq!(block_on(task).unwrap().version, Version::FIRST));
+    assert!(watchers.iter().all(|watcher| watcher.poll(&Context::from_waker(Waker::noop())).is_ready()));
+    append(&store, "later").unwrap();
+}
+
+#[test]
 fn a_buffer_over_its_bound_makes_tasks_wait_until_there_is_room() {
     let dir = TempDir::new().unwrap();
     let (disk, store, leader) = held_up(dir.path());

@@ -18,6 +18,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::{
     Store,
     aside::copy,
@@ -139,8 +141,9 @@ impl Store {
     /// Where the record of a position ends.
     fn end_of(&self, last: Position) -> Result<End> {
         let offset = self.inner.index.offset(last)?.unwrap_or_default();
-        let record = self.inner.log.record(&self.inner.log.view(), last, offset)?;
-        Ok(End { offset: offset + record.footprint(), checksum: record.read().record.checksum })
+        let (view, mut buffer) = (self.inner.log.view(), Bytes::new());
+        let record = self.inner.log.record(&view, last, offset, &mut buffer)?;
+        Ok(End { offset: offset + record.footprint(), checksum: record.checksum() })
     }
 }
 

@@ -45,9 +45,12 @@ pub(super) struct Published {
 }
 
 impl Published {
-    fn open(disk: &dyn Disk, dir: &Path, access: Access) -> Option<Published> {
-        let word = |offset: usize| disk.shared_word(&dir.join(POSITION), offset as u64, access).ok();
-        Some(Published { position: word(POSITION_OFFSET)?, session: word(SESSION_OFFSET)? })
+    fn open(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Published> {
+        let path = dir.join(POSITION);
+        let word = |offset: usize| {
+            disk.shared_word(&path, offset as u64, access).map_err(|error| Error::io("map", &path, error))
+        };
+        Ok(Published { position: word(POSITION_OFFSET)?, session: word(SESSION_OFFSET)? })
     }
 }
 
@@ -128,23 +131,28 @@ pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manife
     }
 }
 
-/// Where this writer publishes, made if it is not there. None where it cannot be had: then readers in other processes see what
-/// the manifest says.
-pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Option<Published> {
-    let path = dir.join(POSITION);
-    if !matches!(check_position(disk, dir, store), Ok(Some(_))) {
+/// Where this writer publishes, made if it is not there. None when there is no room for it, as opening needs none: then
+/// readers in other processes fail while this one writes. A file that is there is published in, as one that says less than the
+/// log would be taken for damage.
+pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Option<Published>> {
+    let there = || matches!(check_position(disk, dir, store), Ok(Some(_)));
+    if !there() {
         let mut bytes = vec![0; POSITION_BYTES];
         Writer::new(&mut bytes).bytes(&[0; 16]).bytes(store);
         seal(&mut bytes, POSITION_MAGIC);
-        replace_file(disk, &path, &bytes).ok()?;
+        match replace_file(disk, &dir.join(POSITION), &bytes) {
+            Err(Error::NoSpace { .. }) if !there() => return Ok(None),
+            Ok(()) | Err(Error::NoSpace { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    Published::open(disk, dir, Access::ReadWrite)
+    Published::open(disk, dir, Access::ReadWrite).map(Some)
 }
 
 /// Where writers publish. An error says why that cannot be read.
 pub(super) fn published_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Published, String> {
     match check_position(disk, dir, store)? {
-        Some(_) => Published::open(disk, dir, Access::Read).ok_or_else(|| "the file cannot be mapped".to_owned()),
+        Some(_) => Published::open(disk, dir, Access::Read).map_err(|error| error.to_string()),
         None => Err("the file is missing".to_owned()),
     }
 }

@@ -27,7 +27,7 @@ fn page(events: impl Iterator<Item = Result<RecordedEvent>>) -> Result<Vec<Recor
             Err(Error::Lost(_)) if !page.is_empty() => break,
             event => event?,
         };
-        bytes += event.payload().len() + event.metadata().len();
+        bytes += event.payload_slice().len() + event.metadata_slice().len();
         page.push(event);
         if bytes > PAGE_BYTES {
             break;

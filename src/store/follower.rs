@@ -162,7 +162,7 @@ impl Shared {
         };
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
             let position = record.header().position;
-            let decoded = recorded::decode_any(&record.read());
+            let decoded = recorded::decode_any(record);
             let indexed = match decoded.map_err(|fault| segment.damage(offset, position, fault))? {
                 Ok(event) => recorded::indexed(&self.index, &event, offset),
                 Err(lost) => lost.indexed(position, offset),

@@ -56,14 +56,14 @@ impl StandIn {
 
     /// Reads a record; `None` when it is none that stands for a lost event.
     pub(super) fn decode(read: &Read<'_>) -> Option<StandIn> {
-        let position = read.record.header.position;
+        let position = read.header().position;
         let head: &[u8; HEAD_BYTES] = read.head().try_into().ok()?;
         let mut fields = Reader::new(head);
         let version = Version::new(fields.u64()?);
         let time = Timestamp::from_micros(fields.i64()?);
         let (first, last) = (Position::new(fields.u64()?), Position::new(fields.u64()?));
         let stream = ListHash::from_parts((fields.u64()?, fields.u32()?)).map(|hash| (hash, version));
-        let fits = read.record.header.kind == LOST && (first..=last).contains(&position);
+        let fits = read.header().kind == LOST && (first..=last).contains(&position);
         fits.then_some(StandIn { stream, time, first, last })
     }
 

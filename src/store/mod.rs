@@ -15,6 +15,7 @@
 //!   cursors/    how far subscribers have come; made with the first one
 //! ```
 
+mod ahead;
 mod append;
 #[cfg(test)]
 mod append_tests;
@@ -28,12 +29,15 @@ mod directory;
 mod durability;
 mod event_store;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lost;
 mod missing;
 mod open;
 mod options;
 mod pending;
 mod read;
+mod read_all;
 mod recent;
 mod recorded;
 mod repair;
@@ -52,7 +56,8 @@ pub use missing::LostVersions;
 pub use open::{Stats, Store};
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
-pub use read::{AllEvents, StreamEvents, Streams};
+pub use read::{StreamEvents, Streams};
+pub use read_all::AllEvents;
 pub use repair::{RepairMode, repair};
 pub use repaired::RepairReport;
 pub use subscribe::Subscription;

@@ -26,7 +26,7 @@ use crate::{
     event::{RecordedEvent, StreamName},
     event_store::Watchers,
     index::{Index, IndexOptions},
-    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Segment, StoredRecord, Visitor},
+    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
 
@@ -53,7 +53,7 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
-        let published = publish_position(&*disk, dir, &manifest.store);
+        let published = publish_position(&*disk, dir, &manifest.store)?;
         let position = published.as_ref().map(|published| published.position.clone());
         let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };
         let [a, b, c, d, e, f, g, h, ..] = disk.random();
@@ -320,12 +320,12 @@ struct Build<'a> {
 }
 
 impl Visitor for Build<'_> {
-    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
+    fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
         if record.header().position <= self.known {
             return Ok(());
         }
         let position = record.header().position;
-        let added = match recorded::decode_any(&record.read())? {
+        let added = match recorded::decode_any(record)? {
             Ok(event) => add_checked(self.index, &event, offset, record.footprint()),
             Err(lost) => add_lost(self.index, &lost, position, offset, record.footprint()),
         };

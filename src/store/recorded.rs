@@ -83,34 +83,44 @@ pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHa
 /// What a valid record holds: an event, or what stands for one that is lost. The error says why it is neither.
 #[inline]
 pub(super) fn decode_any(read: &Read<'_>) -> Result<Result<RecordedEvent, StandIn>, String> {
-    match decode(read) {
-        Ok(event) => Ok(Ok(event)),
+    let mut event = RecordedEvent::none();
+    Ok(decode_any_into(read, &mut event)?.map(|()| event))
+}
+
+/// As [`decode_any`], in place of the event that was there.
+#[inline]
+pub(super) fn decode_any_into(read: &Read<'_>, event: &mut RecordedEvent) -> Result<Result<(), StandIn>, String> {
+    match decode_into(read, event) {
+        Ok(()) => Ok(Ok(())),
         Err(fault) => StandIn::decode(read).map(Err).ok_or(fault),
     }
 }
 
 /// Reads an event from a valid record. The error says why it is none.
-#[inline]
 pub(super) fn decode(read: &Read<'_>) -> Result<RecordedEvent, String> {
-    let header = &read.record.header;
-    let Ok(head): Result<&[u8; HEAD_BYTES], _> = read.head().try_into() else {
-        return Err(format!("the event's head has {} bytes, not {HEAD_BYTES}", read.head().len()));
-    };
-    if header.kind != EVENT {
-        return Err(format!("a record of kind {}; this version knows kind {EVENT}", header.kind));
+    let mut event = RecordedEvent::none();
+    decode_into(read, &mut event)?;
+    Ok(event)
+}
+
+/// As [`decode`], in place of the event that was there.
+#[inline]
+pub(super) fn decode_into(read: &Read<'_>, event: &mut RecordedEvent) -> Result<(), String> {
+    let header = read.header();
+    let head = read.head();
+    if header.kind != EVENT || head.len() != HEAD_BYTES {
+        return Err(format!(
+            "a record of kind {} with a head of {} bytes; this version knows kind {EVENT} with {HEAD_BYTES}",
+            header.kind,
+            head.len()
+        ));
     }
     let mut fields = Reader::new(head);
-    let decoded = (|| {
-        let version = Version::new(fields.u64()?);
-        let timestamp = Timestamp::from_micros(fields.i64()?);
-        let id = EventId::from(Uuid::from_bytes(fields.array()?));
-        let recorded = Recorded { position: header.position, version, id, timestamp };
-        let (stream, event_type, metadata) = (fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize);
-        Some(RecordedEvent::from_body(recorded, read.body(), stream, event_type, metadata))
-    })();
-    match decoded {
-        Some(Ok(event)) => Ok(event),
-        Some(Err(invalid)) => Err(invalid.to_string()),
-        None => Err("the event's head is cut short".to_owned()),
-    }
+    let version = Version::new(fields.u64().unwrap_or_default());
+    let timestamp = Timestamp::from_micros(fields.i64().unwrap_or_default());
+    let id = EventId::from(Uuid::from_bytes(fields.array().unwrap_or_default()));
+    let lens = [fields.u16(), fields.u16()].map(|len| len.unwrap_or_default() as usize);
+    let recorded = Recorded { position: header.position, version, id, timestamp };
+    let lens = [lens[0], lens[1], fields.u32().unwrap_or_default() as usize];
+    event.become_body(recorded, read.bytes, read.body(), lens).map_err(|invalid| invalid.to_string())
 }

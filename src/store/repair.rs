@@ -41,7 +41,7 @@ use crate::{
     error::{Damage, Error, Holder, Lost, Place, Result},
     event_store::CursorName,
     index::{Evidence, INDEX, ListHash, RunFile},
-    log::{MANIFEST, Manifest, Salvage, StandIns, StoredRecord, identify, manifest_damage, mended},
+    log::{MANIFEST, Manifest, Read, Salvage, StandIns, identify, manifest_damage, mended},
     version::Position,
 };
 
@@ -199,7 +199,7 @@ impl Plan {
         }
         let wanted: std::collections::HashSet<ListHash> = pins.values().map(|(stream, _)| *stream).collect();
         salvage.visit(&mut |record| {
-            if let Ok(event) = recorded::decode(&record.read()) {
+            if let Ok(event) = recorded::decode(record) {
                 beside.compare(&event);
                 let stream = event.stream();
                 let hash = ListHash::of_stream(&store, stream.as_str());
@@ -260,9 +260,9 @@ impl Plan {
 /// What the events that are there say of those that are not.
 fn survey(salvage: &Salvage, store: &[u8; 16]) -> Missing {
     let mut missing = Missing::new(salvage.lost());
-    salvage.visit(&mut |record: &StoredRecord| {
+    salvage.visit(&mut |record: &Read<'_>| {
         let position = record.header().position;
-        match recorded::decode_any(&record.read()) {
+        match recorded::decode_any(record) {
             Ok(Ok(event)) => {
                 let stream = event.stream();
                 let hash = ListHash::of_stream(store, stream.as_str());

@@ -18,7 +18,7 @@ use crate::{
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
     index::{Index, IndexOptions},
-    log::{Depth, Manifest, Salvage, Segment, StandIns, StoredRecord, Tail, Visitor, identify, walk},
+    log::{Depth, Manifest, Read, Salvage, Segment, StandIns, Tail, Visitor, identify, walk},
     version::Position,
 };
 
@@ -229,8 +229,8 @@ impl Check<'_> {
 }
 
 impl Visitor for Check<'_> {
-    fn record(&mut self, _: &Segment, offset: u64, record: &StoredRecord) -> Result<(), String> {
-        let checked = match recorded::decode_any(&record.read())? {
+    fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
+        let checked = match recorded::decode_any(record)? {
             Ok(event) => {
                 self.verified.events += 1;
                 self.beside.compare(&event);

@@ -148,3 +148,42 @@ fn a_shortened_or_missing_segment_is_damage() {
         }
     }
 }
+
+#[test]
+fn a_log_that_goes_on_behind_the_end_that_an_older_manifest_names_is_damage() {
+    let factlog = Factlog::new();
+    factlog.lines(&["append", "s"], event(1));
+    let [segment] = &format::segments(&factlog.store())[..] else { panic!("more than one segment") };
+    let first = &segment.records[0];
+    // As it was when the segment had been begun, and the store closed before anything was appended.
+    let manifest = factlog.store().join("MANIFEST");
+    let mut bytes = fs::read(&manifest).unwrap();
+    bytes[40..48].fill(0);
+    bytes[48..56].copy_from_slice(&HEADER_BYTES.to_le_bytes());
+    bytes[56..60].fill(0);
+    let checksum = [&bytes[..12], &bytes[16..]].concat();
+    bytes[12..16].copy_from_slice(&crc32fast::hash(&checksum).to_le_bytes());
+    expect_damage("an older manifest", &factlog, &Place { position: Some(1), ..at(segment, first) }, || {
+        fs::write(&manifest, &bytes).unwrap();
+    });
+}
+
+#[test]
+fn an_empty_segment_file_that_a_crash_left_is_none_also_when_the_log_has_gone_on_since() {
+    let factlog = killed(3, |number| number.to_string());
+    let file = |base: u64| factlog.store().join(format!("log/{base:020}.seg"));
+    let empty = vec![0; 8192];
+    // About to be begun behind the last event; and one that came back, since removing it was never synced.
+    for base in [4, 2] {
+        fs::write(file(base), &empty).unwrap();
+        assert_eq!(factlog.run(&["verify"], "").code, Some(0), "{base}");
+        let before = factlog.lines(&["read"], "").len();
+        assert_eq!(factlog.run(&["append", "s"], event(0)).code, Some(0), "{base}");
+        assert_eq!(factlog.lines(&["read"], "").len(), before + 1, "{base}");
+        assert_eq!(factlog.run(&["verify"], "").code, Some(0), "{base}");
+        assert!(!file(base).exists(), "{base}: it takes up room");
+    }
+    // One farther on says that there were events which are gone.
+    let anywhere = Place { segment: "log/00000000000000000009.seg", offset: None, position: None };
+    expect_damage("events are missing", &factlog, &anywhere, || fs::write(file(9), &empty).unwrap());
+}

@@ -61,6 +61,12 @@ fn records(bytes: &[u8]) -> Vec<Record> {
     found
 }
 
+/// The position that a cursor's file says, if there is one.
+pub fn cursor(store: &Path, name: &str) -> Option<u64> {
+    let bytes = fs::read(store.join("cursors").join(format!("{name}.cursor"))).ok()?;
+    Some(u64::from_le_bytes(bytes[32..40].try_into().unwrap()))
+}
+
 /// Every file of a store but the lock, with its bytes.
 pub fn contents(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();

@@ -1,51 +1,32 @@
 //! `kill -9` at random moments.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::Stdio,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use crate::{
     format,
+    ledger::Ledger,
+    setting::{Random, cycles},
     support::{Factlog, command, finish},
+    worker::{CURSOR, Role, Worker},
 };
-
-const KILLS: usize = 20;
-
-/// Numbers that look random (xorshift64*), all from one seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) % end
-    }
-}
-
-fn seed() -> u64 {
-    let seed = match env::var("OUTSIDE_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
-    };
-    println!("OUTSIDE_SEED={seed}");
-    seed
-}
 
 #[test]
 fn every_acknowledged_event_survives_a_kill_at_any_moment() {
-    let mut random = Random(seed());
+    let kills = cycles(20, 200);
+    let mut random = Random::seeded();
     let factlog = Factlog::new();
     // What was sent as each version; the last ones may not have been stored.
     let mut sent: Vec<u64> = Vec::new();
     let mut acknowledged = 0;
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let acks = append_until_killed(&factlog, &mut random, &mut sent);
         acknowledged += acks.len();
         let stored: Vec<u64> =
@@ -59,8 +40,8 @@ fn every_acknowledged_event_survives_a_kill_at_any_moment() {
         sent.truncate(stored.len());
     }
     assert_eq!(factlog.run(&["verify"], "").code, Some(0));
-    println!("{KILLS} kills, {acknowledged} acknowledgements, {} events", sent.len());
-    assert!(acknowledged > KILLS * 10, "too few acknowledgements to show anything: {acknowledged}");
+    println!("{kills} kills, {acknowledged} acknowledgements, {} events", sent.len());
+    assert!(acknowledged > kills * 10, "too few acknowledgements to show anything: {acknowledged}");
 }
 
 /// Appends events until the process is killed, and gives the versions and positions that it had acknowledged by then.
@@ -69,7 +50,7 @@ fn append_until_killed(factlog: &Factlog, random: &mut Random, sent: &mut Vec<u6
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let (lines_before, spin) = (random.below(200), Duration::from_nanos(random.below(2_000_000)));
-    let mut sizes = Random(random.below(u64::MAX) | 1);
+    let mut sizes = random.other();
     let mut next = sent.last().map_or(0, |last| last + 1);
     std::thread::scope(|scope| {
         let feeding = scope.spawn(move || {
@@ -97,16 +78,72 @@ fn append_until_killed(factlog: &Factlog, random: &mut Random, sent: &mut Vec<u6
             assert!(take(&mut stdout), "the command ended by itself");
         }
         // Some moment between two acknowledgements.
-        let started = Instant::now();
-        while started.elapsed() < spin {
-            std::hint::spin_loop();
-        }
+        wait(spin);
         child.kill().unwrap();
         while take(&mut stdout) {}
         child.wait().unwrap();
         sent.extend(feeding.join().unwrap());
         acks
     })
+}
+
+fn wait(time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
+    let kills = cycles(20, 200);
+    let mut random = Random::seeded();
+    let factlog = Factlog::new();
+    let mut ledger = Ledger::default();
+    let (mut events, mut while_opening, mut ahead) = (0, 0, 0);
+    for run in 0..kills {
+        let mut worker = Worker::start(&factlog.store(), Role::Crowd { run, writers: 1 + run % 4 });
+        // Now and then while it is still opening the store, or has just done so.
+        let (lines, spin) = if run % 5 == 4 { (0, 20_000_000) } else { (random.below(800), 3_000_000) };
+        for _ in 0..lines {
+            ledger.take(&worker.line().expect("the worker ended by itself"));
+        }
+        wait(Duration::from_nanos(random.below(spin)));
+        worker.kill();
+        let before = ledger.acknowledged();
+        while let Some(line) = worker.line() {
+            ledger.take(&line);
+        }
+        while_opening += usize::from(lines == 0 && ledger.acknowledged() == before);
+        assert_eq!(ledger.failures, [""; 0], "kill {run}");
+        events = ledger.check(&factlog.store(), &format!("kill {run}"));
+        ahead += usize::from(format::cursor(&factlog.store(), CURSOR).unwrap_or_default() < events as u64);
+    }
+    drain(&factlog.store(), &mut ledger, kills, events);
+    let (acknowledged, delivered) = (ledger.acknowledged(), ledger.delivered());
+    println!(
+        "{kills} kills, {while_opening} of them before the first append, {acknowledged} appends acknowledged, {events} events, \
+         {delivered} delivered, {} again after a kill, {ahead} times with some behind the cursor",
+        ledger.redelivered
+    );
+    assert_eq!(delivered, events, "some were never delivered");
+    assert!(
+        acknowledged > kills * 20 && ledger.redelivered > kills / 5 && ahead > kills / 2,
+        "too little to show anything"
+    );
+}
+
+/// Lets a subscriber without writers come to the end.
+fn drain(store: &Path, ledger: &mut Ledger, run: usize, events: usize) {
+    let mut worker = Worker::start(store, Role::Crowd { run, writers: 0 });
+    while ledger.delivered() < events {
+        ledger.take(&worker.line().expect("the worker ended by itself"));
+    }
+    worker.kill();
+    while let Some(line) = worker.line() {
+        ledger.take(&line);
+    }
+    ledger.check(store, "at the end");
 }
 
 /// Kills a process some time after it was started, if it has not ended by then.
@@ -122,7 +159,8 @@ fn kill_soon(mut command: std::process::Command, most: Duration, random: &mut Ra
 
 #[test]
 fn a_backup_that_is_killed_beside_a_writer_is_completed_by_the_next_and_never_a_shorter_store() {
-    let mut random = Random(seed());
+    let mut random = Random::seeded();
+    let kills = cycles(20, 200);
     let (factlog, mut killed, mut finished, mut opened) = (Factlog::new(), 0, 0, 0);
     let copy = factlog.file("copy");
     let destination = copy.to_str().unwrap();
@@ -136,7 +174,7 @@ fn a_backup_that_is_killed_beside_a_writer_is_completed_by_the_next_and_never_a_
     let (mut in_copy, mut next) = (400, 400);
     let mut writer = factlog.spawn(&["append", "s", "--each"]);
     let (mut feed, mut acks) = (writer.stdin.take().unwrap(), BufReader::new(writer.stdout.take().unwrap()));
-    for round in 0..KILLS {
+    for round in 0..kills {
         for _ in 0..50 {
             feed.write_all(line(next).as_bytes()).unwrap();
             next += 1;
@@ -170,7 +208,7 @@ fn a_backup_that_is_killed_beside_a_writer_is_completed_by_the_next_and_never_a_
     assert_eq!(copied.len() as u64, next);
     assert_eq!(finish(&mut command(&copy, &["verify"]), b"").code, Some(0));
     println!("{killed} backups killed and {finished} finished, {opened} of the copies opened meanwhile, {next} events");
-    assert!(killed >= KILLS / 4 && opened > 0);
+    assert!(killed >= kills / 4 && opened > 0);
 }
 
 fn flip(file: &Path, at: usize) {
@@ -181,8 +219,8 @@ fn flip(file: &Path, at: usize) {
 
 #[test]
 fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
-    let mut random = Random(seed());
-    let template = Factlog::new();
+    let mut random = Random::seeded();
+    let (template, kills) = (Factlog::new(), cycles(20, 200));
     let line =
         |number: u64| format!("{{\"type\":\"T\",\"data\":{{\"n\":{number},\"x\":\"{}\"}}}}\n", "x".repeat(12_000));
     template.lines(&["append", "s", "--each"], (0..100).map(line).collect::<String>());
@@ -195,7 +233,7 @@ fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
     let (lost, damaged_store) = (damaged.position, format::contents(&template.store()));
     let mut most = Duration::from_millis(50);
     let (mut killed, mut finished) = (0, 0);
-    for round in 0..KILLS {
+    for round in 0..kills {
         let factlog = Factlog::new();
         format::restore(&factlog.store(), &damaged_store);
         match kill_soon(factlog.command(&["repair"]), most, &mut random) {
@@ -216,5 +254,5 @@ fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
         assert_eq!(positions, (1..=100).filter(|position| *position != lost).collect::<Vec<_>>(), "round {round}");
     }
     println!("{killed} repairs killed and {finished} finished");
-    assert!(killed >= KILLS / 4);
+    assert!(killed >= kills / 4);
 }

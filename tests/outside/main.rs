@@ -5,10 +5,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod faults;
 mod format;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod kills;
+mod ledger;
+#[cfg(target_os = "linux")]
+mod power;
+mod refusals;
+mod setting;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(target_os = "linux")]
 mod system_calls;
 mod torn_tails;
+#[cfg(target_os = "linux")]
+mod trace;
+mod worker;

@@ -1,0 +1,102 @@
+//! The read model beside a store: which projections there are, and how recent their answers are.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use factlog::{
+    EventStore, Position, Store, block_on,
+    model::{Consistency, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
+    orders::OrderProjection,
+};
+
+use super::{
+    failure::Failure,
+    output::{count, say},
+    progress::{Progress, Unit},
+};
+
+/// The read model's file in the store's directory.
+const VIEWS_FILE: &str = "views.sqlite";
+
+/// The projections of the sample domains, with their tables in this file.
+pub fn projections(views: &SqliteViews) -> Vec<Arc<dyn ReadModel>> {
+    vec![Arc::new(views.project(OrderProjection))]
+}
+
+/// The read model's file: the one named, or the one in the store's directory.
+pub fn file(named: Option<PathBuf>, place: &Path) -> PathBuf {
+    named.unwrap_or_else(|| place.join(VIEWS_FILE))
+}
+
+/// Runs a projection as the command does: an event that fails holds up its own stream only.
+pub fn runner(store: &Store, read_model: Arc<dyn ReadModel>) -> Runner {
+    Runner::new(Arc::new(store.clone()), read_model).on_failure(OnFailure::GoOn)
+}
+
+/// How recent an answer from the read model must be
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Freshness {
+    /// Answer from what the read model has, without bringing it up to date first
+    #[arg(long, conflicts_with = "at_least")]
+    as_is: bool,
+
+    /// Wait until another process, such as `projections run`, has brought the read model to this position
+    #[arg(long, value_name = "POSITION")]
+    at_least: Option<u64>,
+
+    /// How long to wait for that, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "at_least")]
+    within: u64,
+}
+
+/// The read model, with the answers of a projection as recent as asked for: by default it has everything that the store has.
+pub fn fresh(
+    store: &Store,
+    file: &Path,
+    projection: impl Projection<rusqlite::Connection> + 'static,
+    freshness: Freshness,
+) -> Result<SqliteViews, Failure> {
+    let views = SqliteViews::open(file)?;
+    let name = projection.name();
+    let runner = runner(store, Arc::new(views.project(projection)));
+    match freshness.at_least {
+        Some(position) => {
+            let asked = Consistency::at_least(Position::new(position)).within(Duration::from_secs(freshness.within));
+            block_on(views.wait_until(name, asked))?;
+        }
+        None if freshness.as_is => {}
+        None => catch_up(store, &runner)?,
+    }
+    let status = block_on(runner.status())?;
+    warn(&status);
+    Ok(views)
+}
+
+/// Everything that the store has, with a progress bar.
+pub fn catch_up(store: &Store, runner: &Runner) -> Result<(), Failure> {
+    let runner = watched(store, runner)?;
+    block_on(runner.catch_up())?;
+    Ok(())
+}
+
+/// The same runner, with a progress bar that is full when it has what the store has now.
+pub fn watched(store: &Store, runner: &Runner) -> Result<Runner, Failure> {
+    let progress = Progress::new(Unit::Things("events"), Some(block_on(EventStore::last_position(store))?.get()));
+    Ok(runner.clone().on_progress(move |reached| progress.set(reached.get())))
+}
+
+/// Says on standard error what an answer leaves out.
+pub fn warn(status: &ProjectionStatus) {
+    let ProjectionStatus { projection, position, lag, paused, failed, .. } = status;
+    if *paused && *lag > 0 {
+        say(format_args!("factlog: the projection `{projection}` is paused at position {position}, {lag} behind"));
+    }
+    if *failed > 0 {
+        let failed = count(*failed, "event");
+        say(format_args!("factlog: {failed} took no effect in `{projection}`: see `factlog projections failed`"));
+    }
+}

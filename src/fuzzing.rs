@@ -1,0 +1,79 @@
+//! The decoders, for fuzzing: each takes any bytes, and asserts what must be true of whatever it makes of them. Not part of
+//! the crate as it is published: compiled for tests and with `--cfg fuzzing` only.
+//!
+//! What is accepted is encoded and decoded again, and must be the same; what is not is an error and never a panic.
+
+/// A record of the log behind the four bytes of its segment's salt, and the event in it.
+pub fn record(bytes: &[u8]) {
+    crate::store::fuzzing::record(bytes);
+}
+
+/// The first page of a segment.
+pub fn segment_header(bytes: &[u8]) {
+    crate::log::fuzzing::segment_header(bytes);
+}
+
+/// A manifest.
+pub fn manifest(bytes: &[u8]) {
+    crate::log::fuzzing::manifest(bytes);
+}
+
+/// A run of the index, with everything that is looked up in one.
+pub fn run(bytes: &[u8]) {
+    crate::index::fuzzing::run(bytes);
+}
+
+/// A list of positions in a run.
+pub fn postings(bytes: &[u8]) {
+    crate::index::fuzzing::postings(bytes);
+}
+
+/// The file of a snapshot.
+pub fn snapshot(bytes: &[u8]) {
+    crate::store::fuzzing::snapshot(bytes);
+}
+
+/// The file of a cursor.
+pub fn cursor(bytes: &[u8]) {
+    crate::store::fuzzing::cursor(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    type Door = fn(&[u8]);
+
+    /// Each target of `fuzz` that is a decoder, and its doors.
+    const TARGETS: [(&str, &[Door]); 6] = [
+        ("record", &[super::record]),
+        ("segment", &[super::segment_header]),
+        ("manifest", &[super::manifest]),
+        ("run", &[super::run, super::postings]),
+        ("snapshot", &[super::snapshot]),
+        ("cursor", &[super::cursor]),
+    ];
+
+    /// The seeds, and whatever once made a decoder fall.
+    #[test]
+    fn every_decoder_stands_what_is_kept_for_fuzzing_whole_cut_and_flipped() {
+        for (target, doors) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+            let mut inputs = 0;
+            for entry in fs::read_dir(corpus).unwrap() {
+                let bytes = fs::read(entry.unwrap().path()).unwrap();
+                inputs += 1;
+                for door in doors {
+                    door(&bytes);
+                    for at in (0..bytes.len()).step_by(1 + bytes.len() / 200) {
+                        door(&bytes[..at]);
+                        let mut flipped = bytes.clone();
+                        flipped[at] ^= 0x55;
+                        door(&flipped);
+                    }
+                }
+            }
+            assert!(inputs > 0, "{target} has no seed");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Tables that are built beside those of a file, and then take their place.
+//!
+//! They are in a temporary database of their own, so that building them holds up nobody who writes to the file, needs no
+//! journal, and leaves nothing behind when it is cut off. Putting them in place copies them, in one transaction of the file:
+//! its readers go on seeing the old ones until it is committed.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
+
+use super::{bookkeeping, failed, projected::SqliteProjection, views::SqliteViews};
+use crate::{
+    event_store::BoxFuture,
+    model::{
+        ModelError,
+        projection::{FreshTables, Projection, ReadModel},
+    },
+};
+
+pub(super) struct Fresh<P> {
+    /// What it is to replace.
+    present: SqliteViews,
+    building: Arc<SqliteProjection<P>>,
+}
+
+impl<P: Projection<Connection> + 'static> Fresh<P> {
+    pub(super) fn beside(present: SqliteViews, projection: Arc<P>) -> Result<Fresh<P>, ModelError> {
+        let building = Arc::new(SqliteProjection::over(SqliteViews::temporary()?, projection));
+        let known = failed::list(&*present.read()?, building.name(), true)?;
+        let connection = building.views().write();
+        for resolved in known.iter().filter(|failed| failed.resolved_at.is_some()) {
+            failed::copy(&connection, resolved)?;
+        }
+        drop(connection);
+        Ok(Fresh { present, building })
+    }
+
+    fn swap_in_now(&self, whatever: bool) -> Result<bool, ModelError> {
+        let path = self.present.path();
+        let name = path.to_str().ok_or_else(|| Error::InvalidPath(path.to_owned()))?;
+        let mut connection = self.building.views().write();
+        connection.execute("ATTACH ?1 AS present", [name])?;
+        let swapped = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(ModelError::from)
+            .and_then(|transaction| self.swap(transaction, whatever));
+        let detached = connection.execute("DETACH present", []);
+        let swapped = swapped?;
+        detached?;
+        self.present.has_changed();
+        Ok(swapped)
+    }
+
+    fn swap(&self, transaction: Transaction<'_>, whatever: bool) -> Result<bool, ModelError> {
+        let projection = self.building.name();
+        let sql = "SELECT max(position) FROM present.projections WHERE name = ?1";
+        let present: Option<i64> = transaction.query_row(sql, [projection], |row| row.get(0))?;
+        let own = bookkeeping::place(&transaction, projection)?.unwrap_or_default().0;
+        if !whatever && present.is_some_and(|present| present > bookkeeping::number(own.position)) {
+            return Ok(false);
+        }
+        transaction.pragma_update(None, "defer_foreign_keys", true)?;
+        copy_tables(&transaction)?;
+        transaction.execute(
+            "UPDATE present.projections SET (position, event_id) =
+                (SELECT position, event_id FROM main.projections WHERE name = ?1)
+             WHERE name = ?1",
+            [projection],
+        )?;
+        let sql = "DELETE FROM present.failed_events WHERE projection = ?1 AND resolved_at IS NULL";
+        transaction.execute(sql, [projection])?;
+        let columns = failed::COLUMNS;
+        // What was resolved in the meantime stays so.
+        transaction.execute(
+            &format!(
+                "INSERT INTO present.failed_events ({columns}) SELECT {columns} FROM main.failed_events
+                 WHERE projection = ?1 AND resolved_at IS NULL ON CONFLICT DO NOTHING"
+            ),
+            params![projection],
+        )?;
+        transaction.commit()?;
+        Ok(true)
+    }
+}
+
+/// Puts every table, index, view and trigger that the projection has made in place of those of the same name.
+fn copy_tables(transaction: &Connection) -> Result<(), ModelError> {
+    let mut statement = transaction.prepare(
+        "SELECT type, name, sql FROM main.sqlite_schema
+         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+            AND tbl_name NOT IN ('projections', 'failed_events')
+         ORDER BY type <> 'table', type <> 'index', type <> 'view', rowid",
+    )?;
+    let made: Vec<(String, String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+    for (kind, name, _) in made.iter().rev() {
+        // With a table go its indexes and triggers.
+        transaction.execute(&format!("DROP {kind} IF EXISTS present.{}", quoted(name)), [])?;
+    }
+    // The rows come before the triggers, which would fire for them, and behind the indexes: a table that is empty and has the
+    // same indexes is copied page by page, and not row by row.
+    let (tables, triggers): (Vec<_>, Vec<_>) = made.iter().partition(|(kind, ..)| kind != "trigger");
+    for (_, _, sql) in &tables {
+        create(transaction, sql)?;
+    }
+    for (_, name, _) in tables.iter().filter(|(kind, ..)| kind == "table") {
+        let table = quoted(name);
+        transaction.execute(&format!("INSERT INTO present.{table} SELECT * FROM main.{table}"), [])?;
+    }
+    triggers.into_iter().try_for_each(|(_, _, sql)| create(transaction, sql))
+}
+
+/// Makes in the other database what `sql` has made in this one. SQLite keeps that as `CREATE`, its kind, and all from
+/// the name on as it was written.
+fn create(transaction: &Connection, sql: &str) -> Result<(), ModelError> {
+    let kinds = ["TABLE", "UNIQUE INDEX", "INDEX", "VIEW", "TRIGGER"];
+    let rest = kinds.iter().find_map(|kind| {
+        let name = sql.strip_prefix("CREATE ")?.strip_prefix(kind)?.strip_prefix(' ')?;
+        Some(format!("CREATE {kind} present.{name}"))
+    });
+    Ok(transaction.execute_batch(rest.as_deref().unwrap_or(sql))?)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl<P: Projection<Connection> + 'static> FreshTables for Fresh<P> {
+    fn read_model(&self) -> Arc<dyn ReadModel> {
+        Arc::clone(&self.building) as Arc<dyn ReadModel>
+    }
+
+    fn swap_in(&self, whatever: bool) -> BoxFuture<'_, Result<bool, ModelError>> {
+        Box::pin(async move { self.swap_in_now(whatever) })
+    }
+}

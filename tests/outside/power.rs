@@ -1,0 +1,122 @@
+//! The power is cut: an ext4 of its own is told to write nothing more, in the middle of appends, and is mounted anew.
+//!
+//! What was synced is there then, and what was not is gone, in part or whole; unlike after a kill, where the kernel
+//! keeps what was written.
+
+use std::{
+    fs::File,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::ioctl::{Setter, ioctl, opcode};
+
+use crate::{
+    ledger::Ledger,
+    setting::{Random, can_run, cycles, must_run, skipped, with_own_mounts},
+    worker::{Role, Worker},
+};
+
+/// A file system that is a file of another one.
+struct Loop {
+    dir: tempfile::TempDir,
+}
+
+impl Loop {
+    fn made() -> Result<Loop, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Loop { dir };
+        File::create(disk.image()).unwrap().set_len(512 << 20).unwrap();
+        std::fs::create_dir(disk.root()).unwrap();
+        // Without lazy initialisation nothing but the store writes to it.
+        let options = "lazy_itable_init=0,lazy_journal_init=0";
+        can_run(&["mkfs.ext4", "-q", "-F", "-E", options, disk.image().to_str().unwrap()])?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn image(&self) -> std::path::PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.dir.path().join("root")
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        can_run(&["mount", "-o", "loop", self.image().to_str().unwrap(), self.root().to_str().unwrap()])
+    }
+
+    fn unmount(&self) {
+        must_run(&["umount", self.root().to_str().unwrap()]);
+    }
+}
+
+/// Lets nothing more reach the disk, not even the journal.
+fn cut_power(root: &Path) -> rustix::io::Result<()> {
+    const SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
+    const WITHOUT_THE_JOURNAL: u32 = 2;
+    let root = File::open(root).unwrap();
+    #[allow(unsafe_code)]
+    // SAFETY: this operation reads one u32 through the pointer that it is given.
+    unsafe {
+        ioctl(root, Setter::<SHUTDOWN, u32>::new(WITHOUT_THE_JOURNAL))
+    }
+}
+
+#[test]
+fn every_acknowledged_event_survives_a_power_cut() {
+    with_own_mounts("power::every_acknowledged_event_survives_a_power_cut", || match Loop::made() {
+        Ok(disk) => cut_again_and_again(&disk),
+        Err(why) => skipped(format_args!("no ext4 of our own: {why}")),
+    });
+}
+
+fn cut_again_and_again(disk: &Loop) {
+    let cuts = cycles(10, 100);
+    let mut random = Random::seeded();
+    let mut ledger = Ledger::default();
+    let store = disk.root().join("store");
+    let (mut events, mut lost, mut slowest) = (0, 0, Duration::ZERO);
+    for run in 0..cuts {
+        let mut worker = Worker::start(&store, Role::Crowd { run, writers: 1 + run % 4 });
+        for _ in 0..random.below(600) {
+            ledger.take(&worker.line().expect("the worker ended by itself"));
+        }
+        let (started, spin) = (Instant::now(), Duration::from_nanos(random.below(3_000_000)));
+        while started.elapsed() < spin {
+            std::hint::spin_loop();
+        }
+        if let Err(error) = cut_power(&disk.root()) {
+            worker.kill();
+            disk.unmount();
+            return skipped(format_args!("the power cannot be cut: {error}"));
+        }
+        // Whoever appends now is told so; what was acknowledged shortly before may still be on its way here.
+        while ledger.failures.is_empty() {
+            ledger.take(&worker.line().expect("the worker ended by itself"));
+        }
+        worker.kill();
+        while let Some(line) = worker.line() {
+            ledger.take(&line);
+        }
+        for failure in ledger.failures.drain(..) {
+            let typed = ["OutcomeUnknown ", "Io "].iter().any(|kind| failure.starts_with(kind));
+            assert!(typed, "cut {run}: {failure}");
+        }
+        let sent = ledger.sent();
+        disk.unmount();
+        let started = Instant::now();
+        disk.mount().unwrap();
+        events = ledger.check(&store, &format!("cut {run}"));
+        slowest = slowest.max(started.elapsed());
+        lost += sent - ledger.sent();
+    }
+    disk.unmount();
+    let acknowledged = ledger.acknowledged();
+    println!(
+        "{cuts} power cuts, {acknowledged} appends acknowledged, {events} events, {lost} appends that were not \
+         acknowledged were lost, mounted and checked in {slowest:?} at most"
+    );
+    assert!(acknowledged > cuts * 20 && lost > 0, "too little to show anything");
+}

@@ -1,0 +1,177 @@
+//! `kill -9` of a projecting process, at random moments.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::Child,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use factlog::{
+    Durability, EventStore, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll, RecordedEvent,
+    StreamAppend, block_on,
+    model::{Aggregate, DomainEvent, OnFailure, Runner, SqliteViews},
+    orders::{NewItem, Order, OrderCommand, OrderProjection, ShippingAddress},
+};
+use rusqlite::Connection;
+
+use crate::{failing::Random, support::Factlog};
+
+const ORDERS: u64 = 1_000;
+
+/// Kills, unless `PROJECTION_KILLS` says how many.
+const KILLS: u64 = 10;
+
+#[test]
+fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_killed() {
+    let seed = match env::var("PROJECTION_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
+    };
+    println!("PROJECTION_SEED={seed}");
+    let kills = env::var("PROJECTION_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let (mut random, factlog) = (Random(seed), Factlog::new());
+    let events = many_orders(&factlog.store());
+    let views = factlog.file("views");
+    let file = views.to_str().unwrap();
+
+    let started = Instant::now();
+    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    let usual = started.elapsed();
+    let whole = contents(&views);
+    assert_eq!(whole, fresh(&events));
+
+    let mut midway = 0;
+    for kill in 0..kills {
+        // Every third time while it builds beside a view that is complete or not.
+        let command = if kill % 3 == 2 { ["rebuild", "orders"] } else { ["run", "orders"] };
+        if kill % 3 != 2 && position(&views) == events.len() {
+            remove(&views);
+        }
+        let child = factlog.spawn(&[&["projections", "--views", file], &command[..]].concat());
+        kill_after(child, Duration::from_nanos(random.below(usual.as_nanos() as u64)));
+        if !views.exists() || position(&views) == 0 {
+            continue;
+        }
+        let reached = position(&views);
+        midway += u64::from(reached < events.len());
+        assert_eq!(contents(&views), fresh(&events[..reached]), "kill {kill} at position {reached}");
+    }
+    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    assert_eq!(contents(&views), whole);
+    println!("{kills} kills, {midway} left a view midway");
+    assert!(midway * 10 >= kills, "too few kills hit the work to show anything");
+}
+
+fn kill_after(mut child: Child, time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn remove(views: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("{}{suffix}", views.display());
+        if Path::new(&file).exists() {
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// Orders whose events lie between one another's; some events in between cannot be read, and some orders end in them.
+fn many_orders(place: &Path) -> Vec<RecordedEvent> {
+    let store = Options::new().durability(Durability::OnDemand).open(place).unwrap();
+    let mut orders: Vec<Order> = (0..ORDERS).map(|_| Order::default()).collect();
+    for step in 0..4 {
+        for (n, order) in orders.iter_mut().enumerate() {
+            let broken = n % 97 == 0 && step == 2;
+            let event = if broken {
+                NewEvent::new("PaymentCompletedEvent".parse().unwrap(), "{\"paymentId\":7}")
+            } else {
+                let event = order.decide(&command(n, step)).unwrap();
+                order.apply(&event);
+                event.to_new_event().unwrap()
+            };
+            let stream = Order::stream(&n.to_string()).unwrap();
+            store.append_streams(vec![StreamAppend::new(stream, ExpectedVersion::Any, vec![event])]).unwrap();
+        }
+    }
+    let events = store.read_all(ReadAll::after(Position::START)).map(Result::unwrap).collect();
+    store.close().unwrap();
+    events
+}
+
+fn command(order: usize, step: usize) -> OrderCommand {
+    let (order_id, at) = (order.to_string(), "2018-08-15T12:00:00Z".parse().unwrap());
+    let item = |product: &str| NewItem {
+        product_id: product.into(),
+        product_name: "P".into(),
+        quantity: 1,
+        unit_price: "29.99".parse().unwrap(),
+    };
+    match step {
+        0 => OrderCommand::CreateOrder {
+            order_id,
+            user_id: format!("user-{}", order % 100),
+            items: vec![item("a")],
+            shipping_address: ShippingAddress {
+                street: "1 Main St".into(),
+                city: "Seoul".into(),
+                state: "Seoul".into(),
+                zip_code: "01234".into(),
+                country: "KR".into(),
+            },
+            at,
+        },
+        1 => OrderCommand::AddOrderItem { order_id, item: item("b"), at },
+        2 => OrderCommand::CompletePayment { order_id, payment_id: "p".into(), at },
+        _ if order % 97 == 0 => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
+        _ => OrderCommand::StartShipping { order_id, tracking_number: "t".into(), at },
+    }
+}
+
+/// What a view is that was made of these events at once.
+fn fresh(events: &[RecordedEvent]) -> Vec<String> {
+    let store = Arc::new(MemoryStore::new());
+    for event in events {
+        let copy = NewEvent::new(event.event_type(), event.payload())
+            .with_id(event.id())
+            .with_metadata(event.metadata())
+            .with_timestamp(event.timestamp());
+        block_on(store.append(&event.stream(), ExpectedVersion::Any, vec![copy])).unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let views = SqliteViews::open(directory.path().join("fresh")).unwrap();
+    let runner = Runner::new(store, Arc::new(views.project(OrderProjection))).on_failure(OnFailure::GoOn);
+    block_on(runner.catch_up()).unwrap();
+    contents(views.path())
+}
+
+fn position(views: &Path) -> usize {
+    let position = SqliteViews::open(views).unwrap().checkpoint("orders").unwrap().position;
+    position.get() as usize
+}
+
+/// Everything that the events have made of the file.
+fn contents(views: &Path) -> Vec<String> {
+    let connection = Connection::open(views).unwrap();
+    let mut rows = Vec::new();
+    for sql in [
+        "SELECT * FROM order_view ORDER BY order_id",
+        "SELECT name, position, event_id, paused FROM projections",
+        "SELECT projection, position, event_id, stream, version, event_type, event_data, error_message, attempts
+         FROM failed_events ORDER BY position",
+    ] {
+        let mut statement = connection.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let row = statement.query_map([], |row| {
+            (0..columns).map(|n| Ok(format!("{:?}|", row.get_ref(n)?))).collect::<rusqlite::Result<String>>()
+        });
+        rows.extend(row.unwrap().map(Result::unwrap));
+    }
+    rows
+}
