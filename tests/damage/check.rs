@@ -77,7 +77,7 @@ fn beside_differs(sample: &Sample, store: &Store, what: &str) -> bool {
         Ok(loaded) => {
             named |= !loaded.skipped.is_empty();
             let state = loaded.snapshot.map(|snapshot| snapshot.state);
-            assert!(state.is_none_or(|state| state == &b"{\"sum\":1}"[..]), "{what}");
+            assert!(state.is_none_or(|state| state == b"{\"sum\":1}"[..]), "{what}");
         }
         Err(Error::Damaged(_)) => named = true,
         Err(error) => panic!("{what}: {error}"),

@@ -175,7 +175,12 @@ impl Runner {
             match self.advance(Position::MAX).await? {
                 Halt::End(reached) => {
                     let mut coming = self.store.subscribe(Subscribe::new().after(reached.position)).await?;
-                    coming.next().await?;
+                    // Lost events are no news, and named once.
+                    while let Err(error) = coming.next().await {
+                        if !matches!(error, Error::Lost(_)) {
+                            return Err(error.into());
+                        }
+                    }
                 }
                 Halt::Paused => self.sleep.sleep(PAUSED_LOOK).await,
             }
