@@ -175,10 +175,11 @@ impl<'a> AllEvents<'a> {
         let types: BTreeSet<_> = self.read.types.iter().collect();
         let types = types.into_iter().map(|event_type| inner.index.event_type(event_type.as_str()));
         // What is lost may have been what is wanted.
-        let types = types.chain([ListHash::LOST]).map(list);
+        let lost = list(ListHash::LOST)?.peek()?.map(|_| ListHash::LOST);
+        let types = types.chain(lost).map(list);
         let category = self.read.category.as_deref().map(|category| {
             let own = of_its_own_category(category).then(|| inner.index.stream(category));
-            union([inner.index.category(category), ListHash::LOST].into_iter().chain(own).map(list).collect())
+            union([inner.index.category(category)].into_iter().chain(lost).chain(own).map(list).collect())
         });
         let category = match &self.read.stream {
             Some(stream) => Some(union([list(inner.index.stream(stream.as_str()))].into_iter().collect())?),
