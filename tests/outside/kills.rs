@@ -231,20 +231,18 @@ fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
     flip(&segments[1].path, damaged.offset as usize + 100);
     flip(&manifest, 40);
     let (lost, damaged_store) = (damaged.position, format::contents(&template.store()));
-    let mut most = Duration::from_millis(50);
+    let whole = Factlog::new();
+    format::restore(&whole.store(), &damaged_store);
+    let took = Instant::now();
+    whole.lines(&["repair"], "");
+    let most = took.elapsed() * 5 / 4;
     let (mut killed, mut finished) = (0, 0);
     for round in 0..kills {
         let factlog = Factlog::new();
         format::restore(&factlog.store(), &damaged_store);
         match kill_soon(factlog.command(&["repair"]), most, &mut random) {
-            None => {
-                killed += 1;
-                most += most / 8;
-            }
-            Some(_) => {
-                finished += 1;
-                most = most * 3 / 4;
-            }
+            None => killed += 1,
+            Some(_) => finished += 1,
         }
         factlog.lines(&["repair"], "");
         assert_eq!(factlog.run(&["verify"], "").code, Some(0), "round {round}");
