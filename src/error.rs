@@ -4,7 +4,8 @@
 //!
 //! - what was refused ([`Error::WrongExpectedVersion`], [`Error::Invalid`], [`Error::NoSpace`], [`Error::SnapshotAhead`],
 //!   [`Error::CursorAhead`]) stored nothing;
-//! - an append that ended with [`Error::OutcomeUnknown`] may or may not be there when the store is opened again;
+//! - an append that ended with [`Error::OutcomeUnknown`] may or may not be there when the store is opened again; the same append,
+//!   with the same event ids, is stored once however often it is sent;
 //! - damage names its place ([`Place`]) down to the byte.
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
@@ -126,11 +127,38 @@ pub enum Error {
     Lost(Lost),
 
     /// A write or a sync failed, now or earlier. The append may or may not be on the disk, and nothing more is
-    /// accepted until the store is opened again. Reads go on.
+    /// accepted until the store is opened again. Reads go on. From a client also: its server has not answered.
     #[error("outcome unknown: {reason}; open the store again to find out")]
     OutcomeUnknown {
         /// The operation that failed, its file, and what the system said.
         reason: Arc<str>,
+    },
+
+    /// The server that has the store cannot be reached, or takes no more work now. Nothing was stored.
+    #[error("{server} is not available: {reason}")]
+    Unavailable {
+        /// Its address, as `tcp://HOST:PORT` or `tls://HOST:PORT`.
+        server: String,
+        /// What was tried, and how it ended.
+        reason: String,
+    },
+
+    /// The server does not know who asks, or does not let them do this. Nothing was stored.
+    #[error("not allowed: {reason}")]
+    Unauthorized {
+        /// What is missing.
+        reason: String,
+    },
+
+    /// The server answered with an error that this version has no name for.
+    #[error("{message}")]
+    Remote {
+        /// The code of the error in the protocol.
+        code: u16,
+        /// What the server says that the caller can do.
+        action: Action,
+        /// The error in the server's words.
+        message: String,
     },
 
     /// The system refused an operation; nothing was stored.
@@ -173,8 +201,10 @@ impl Error {
             | Error::CursorAhead { .. }
             | Error::NotAStore { .. }
             | Error::NotWritable { .. }
-            | Error::ReadOnly { .. } => Action::FixInput,
-            Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } => Action::Retry,
+            | Error::ReadOnly { .. }
+            | Error::Unauthorized { .. } => Action::FixInput,
+            Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } | Error::Unavailable { .. } => Action::Retry,
+            Error::Remote { action, .. } => *action,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,
             Error::Lost(_) => Action::ReadOn,

@@ -38,6 +38,8 @@
 //!
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod codec;
 mod disk;
 pub mod error;
@@ -53,9 +55,19 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(any(feature = "server", feature = "client"))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "client")),
+    allow(dead_code, unused_imports, reason = "each needs its half")
+)]
+mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "users")]
+pub mod users;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
@@ -63,12 +75,12 @@ pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, StreamAppend, Subscribe, block_on, load_state,
+    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
     save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,
-    RepairReport, Stats, Store, Subscription, Verified, VerifyProgress, repair, verify,
+    RepairReport, Store, Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

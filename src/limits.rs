@@ -38,6 +38,10 @@ pub const CURSOR_NAME_BYTES: usize = 128;
 /// How many snapshots of a stream are kept, unless the options say otherwise: one more than is used, should the newest be damaged.
 pub const SNAPSHOTS_KEPT: usize = 2;
 
+/// Longest frame of the protocol between client and server, in bytes: the largest snapshot or append, and what stands around it.
+pub const FRAME_BYTES: usize = SNAPSHOT_BYTES + (16 << 20);
+
+const _: () = assert!(FRAME_BYTES <= u32::MAX as usize && APPEND_BYTES + APPEND_EVENTS * 64 <= FRAME_BYTES);
 const _: () = assert!(STREAM_NAME_BYTES <= u16::MAX as usize);
 const _: () = assert!(EVENT_TYPE_BYTES <= u16::MAX as usize);
 const _: () = assert!(APPEND_EVENTS <= u16::MAX as usize);

@@ -168,6 +168,37 @@ fn a_bulk_load_without_a_sync_is_whole_after_a_clean_close() {
     assert_eq!(store.verify().unwrap().faults, []);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_bulk_load_leaves_unused_of_its_segments_takes_up_no_room_and_can_be_appended_to() {
+    use std::{fs, os::unix::fs::MetadataExt};
+    let dir = TempDir::new().unwrap();
+    let bulk = Options::new().first_segment_bytes(8 << 20).segment_bytes(8 << 20).durability(Durability::OnDemand);
+    let store = bulk.open(dir.path()).unwrap();
+    // The second append does not fit behind the first.
+    for stream in ["a", "b"] {
+        let events = (0..5).map(|_| event(vec![1; 1 << 20])).collect();
+        store.append(&name(stream), ExpectedVersion::NoStream, events).unwrap();
+    }
+    store.close().unwrap();
+    let room = || -> Vec<(u64, u64)> {
+        let files = fs::read_dir(dir.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
+        // Not the next one, which is prepared meanwhile.
+        let segments = files.filter(|file| file.extension().is_some_and(|end| end == "seg"));
+        let sizes = segments.map(|file| fs::metadata(file).unwrap());
+        sizes.map(|file| (file.len() >> 20, (file.blocks() * 512) >> 20)).collect()
+    };
+    assert_eq!(room(), [(8, 5), (8, 5)], "the length and what is taken up of it, in MiB");
+    let store = Store::open(dir.path()).unwrap();
+    store.append(&name("a"), exact(5), vec![event("x")]).unwrap();
+    let mut taken: Vec<u64> = room().into_iter().map(|(_, taken)| taken).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [5, 8], "a segment has all the room that it may need");
+    store.close().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!((store.last_position().get(), store.verify().unwrap().faults), (11, vec![]));
+}
+
 #[test]
 fn appends_that_name_no_version_build_on_each_other_before_they_are_durable() {
     let dir = TempDir::new().unwrap();

@@ -12,11 +12,11 @@ use factlog::{
     EventId, EventStore, MemoryStore, Options, Position, ReadAll, ReadStream, RecordedEvent, Version, block_on,
     model::{
         Aggregate, AggregateCommand, BusinessTime, CommandHandler, Committed, DomainEvent, Metadata, ModelError,
-        Repository,
+        Receipt, Repository,
     },
     orders::{
         ImportedOrderCommand, NewItem, Order, OrderAction, OrderCommand, OrderCommandHandler, OrderEvent, OrderItem,
-        OrderReceipt, OrderRefusal, OrderRequest, OrderService, OrderStatus, ShippingAddress,
+        OrderRefusal, OrderRequest, OrderService, OrderStatus, ShippingAddress,
     },
     testing::given,
 };
@@ -74,7 +74,7 @@ fn a_request_is_answered_with_where_its_event_is() {
     on_every_store(|store| {
         let orders = OrderService::new(Arc::clone(&store)).unwrap();
         let receipt = block_on(orders.handle(create("order-123"))).unwrap();
-        assert_eq!(receipt, OrderReceipt { stream: "order-order-123".into(), version: 1, position: 1 });
+        assert_eq!(receipt, Receipt { stream: "order-order-123".into(), version: 1, position: 1 });
         let receipt = block_on(orders.handle(pay("order-123", "payment-789"))).unwrap();
         assert_eq!((receipt.version, receipt.position), (2, 2));
         let events = events_of(&*store, "order-123");
@@ -195,7 +195,7 @@ fn a_payment_is_decided_as_the_rules_say() {
 fn race(store: &Arc<dyn EventStore>, rounds: usize) {
     let services = [(); 2].map(|()| OrderService::new(Arc::clone(store)).unwrap());
     let start = Barrier::new(2);
-    let results: Vec<Vec<[Result<OrderReceipt, ModelError>; 2]>> = thread::scope(|scope| {
+    let results: Vec<Vec<[Result<Receipt, ModelError>; 2]>> = thread::scope(|scope| {
         let racing = services.iter().enumerate().map(|(racer, service)| {
             let start = &start;
             scope.spawn(move || {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use factlog::{
-    CursorName, Error, EventStore, EventType, ExpectedVersion, InvalidInput, NewEvent, Options, Position,
-    RecordedEvent, Store, StreamName, Subscribe, Version,
+    CursorName, Error, EventType, ExpectedVersion, InvalidInput, NewEvent, Options, Position, RecordedEvent, Store,
+    StreamName, Subscribe, Version,
 };
 use tempfile::TempDir;
 

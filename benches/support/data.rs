@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     os::unix::fs::FileExt,
     path::Path,
-    sync::OnceLock,
+    sync::{LazyLock, OnceLock},
 };
 
 use factlog::{EventId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamName};
@@ -64,10 +64,13 @@ impl Event {
     }
 
     pub fn to_new(self) -> NewEvent {
-        let event_type = EventType::new(self.event_type).unwrap();
+        // An application has its types ready.
+        static READY: LazyLock<[EventType; TYPES.len()]> =
+            LazyLock::new(|| TYPES.map(|name| EventType::new(name).unwrap()));
+        let event_type = READY.iter().zip(TYPES).find(|(_, name)| *name == self.event_type).unwrap().0;
         NewEvent {
             id: self.id,
-            event_type,
+            event_type: event_type.clone(),
             payload: self.payload.into(),
             metadata: Default::default(),
             timestamp: None,

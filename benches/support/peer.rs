@@ -21,8 +21,7 @@ pub struct Sum {
     pub sum: u64,
 }
 
-/// An event as a reader gets it: its own, whatever becomes of the transaction it was read in. `body` holds stream, type and
-/// payload.
+/// An event as a reader gets it, lent until it asks for the next one. `body` holds the payload, from `payload` on.
 #[derive(Debug)]
 pub struct Read<B> {
     pub version: u64,

@@ -1,12 +1,12 @@
 //! `factlog append`: events from standard input into one stream.
 
-use std::{io, path::Path, str::FromStr};
+use std::{io, str::FromStr};
 
 use clap::Args;
 use factlog::{Appended, EventStore, ExpectedVersion, NewEvent, StreamName, Version, block_on, limits};
 use serde::Serialize;
 
-use super::{event_line, failure::Failure, lines::Lines, open, output::Output};
+use super::{event_line, failure::Failure, lines::Lines, open, output::Output, place::Place};
 
 /// Append events to a stream, one JSON object a line of standard input: {"type", "data", "metadata"?, "id"?}
 #[derive(Debug, Args)]
@@ -57,12 +57,12 @@ pub fn acknowledge(stream: &StreamName, appended: &Appended, out: &mut Output) -
 }
 
 impl Append {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let mut lines = Lines::of(io::stdin().lock());
         if self.each { self.each_line(&mut lines, store, out) } else { self.all_lines(&mut lines, store, out) }
     }
 
-    fn all_lines(&self, lines: &mut Lines<impl io::BufRead>, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn all_lines(&self, lines: &mut Lines<impl io::BufRead>, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         while let Some((number, line)) = lines.next()? {
             let event = event_line::parse_new(line).map_err(|failure| failure.at(number))?;
@@ -77,12 +77,12 @@ impl Append {
             return Err(no_lines());
         }
         let store = open::for_writing(place)?;
-        let appended = self.append(&store, self.expect.0, events)?;
+        let appended = self.append(&*store.shared(), self.expect.0, events)?;
         acknowledge(&self.stream, &appended, out)?;
-        Ok(store.close()?)
+        store.close()
     }
 
-    fn each_line(&self, lines: &mut Lines<impl io::BufRead>, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn each_line(&self, lines: &mut Lines<impl io::BufRead>, place: &Place, out: &mut Output) -> Result<(), Failure> {
         // Opened at the first good line, so that input without one leaves no store behind.
         let mut opened = None;
         let mut expected = self.expect.0;
@@ -92,14 +92,15 @@ impl Append {
                 Some(store) => store,
                 None => opened.insert(open::for_writing(place)?),
             };
-            let appended = self.append(store, expected, vec![event]).map_err(|failure| failure.at(number))?;
+            let appended =
+                self.append(&*store.shared(), expected, vec![event]).map_err(|failure| failure.at(number))?;
             acknowledge(&self.stream, &appended, out)?;
             if expected != ExpectedVersion::Any {
                 expected = ExpectedVersion::Exact(appended.version);
             }
         }
         match opened {
-            Some(store) => Ok(store.close()?),
+            Some(store) => store.close(),
             None => Err(no_lines()),
         }
     }

@@ -1,6 +1,6 @@
 //! `factlog backup`: a copy of the store that is a store, also while another process writes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     open,
     output::Output,
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -30,8 +31,8 @@ struct Summary {
 }
 
 impl Backup {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
-        let store = open::for_reading(store)?;
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
+        let store = open::directory_for_reading(store.directory("backup")?)?;
         let mut progress = None;
         let report = store.backup(&self.destination, &mut |so_far| {
             progress.get_or_insert_with(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);

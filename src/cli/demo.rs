@@ -3,10 +3,7 @@
 use std::{
     env,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +24,7 @@ use super::{
     failure::Failure,
     open,
     output::{Output, say},
+    place::Place,
     progress::{Progress, Unit},
     views::{self, Freshness},
 };
@@ -53,15 +51,16 @@ struct StatusCount {
 
 impl Demo {
     pub fn run(self, out: &mut Output) -> Result<(), Failure> {
-        let place = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
+        let directory = env::temp_dir().join(format!("factlog-demo-{}", EventId::generate()));
+        let place = Place::Directory(directory.clone());
         let store = open::for_writing(&place)?;
-        let service = OrderService::new(Arc::new(store.clone()))?;
+        let service = OrderService::new(store.shared())?;
 
         say(format_args!("{JOBS} threads see orders of {USERS} users through their lives, one command at a time."));
         let started = Instant::now();
         let orders = place_orders(service.commands())?;
         let seconds = started.elapsed().as_secs_f64();
-        let events = block_on(factlog::EventStore::last_position(&store))?.get();
+        let events = store.last_position()?.get();
         let speed = events as f64 / seconds;
         say(format_args!(
             "{orders} orders, {events} events in {seconds:.1} s: {speed:.0} a second, each on the disk before its \
@@ -80,12 +79,12 @@ impl Demo {
         out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
-        for event in store.read_stream(&Order::stream(SHOWN)?) {
+        for event in store.read_stream((&Order::stream(SHOWN)?).into()) {
             event_line::print(&event?, out)?;
         }
         out.flush()?;
         store.close()?;
-        say_what_next(&place);
+        say_what_next(&directory);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `factlog export`: the whole log as the lines of `read`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use factlog::{Position, ReadAll};
@@ -10,6 +10,7 @@ use super::{
     failure::Failure,
     files, open,
     output::Output,
+    place::Place,
     progress::{Progress, Unit},
     read::past_lost,
 };
@@ -26,9 +27,9 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(store)?;
-        let progress = Progress::new(Unit::Things("events"), Some(store.last_position().get()));
+        let progress = Progress::new(Unit::Things("events"), Some(store.last_position()?.get()));
         let write = |out: &mut Output| {
             for event in store.read_all(ReadAll::after(Position::START)) {
                 if let Some(event) = past_lost(event, self.skip_lost)? {

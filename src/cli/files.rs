@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     sync::Arc,
 };
@@ -55,4 +55,15 @@ pub fn create(path: &Path) -> Result<Arc<File>, Failure> {
 pub fn sync(file: &File, path: &Path) -> Result<(), Failure> {
     let synced = file.metadata().and_then(|metadata| if metadata.is_file() { file.sync_all() } else { Ok(()) });
     synced.map_err(|error| Failure::Failed(format!("cannot sync {}: {error}", path.display())))
+}
+
+/// A small file of text as a whole: a configuration, a token, a certificate.
+pub fn text(path: &Path) -> Result<String, Failure> {
+    /// A file that is larger is another than was meant.
+    const MOST: u64 = 1 << 20;
+
+    let cannot = |error: io::Error| Failure::BadInput(format!("cannot read {}: {error}", path.display()));
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text)).map_err(cannot)?;
+    Ok(text)
 }

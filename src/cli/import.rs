@@ -15,19 +15,20 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::BufRead,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
-use factlog::{Error, ExpectedVersion, NewEvent, Pending, Store, StreamName, Version, limits};
+use factlog::{Error, ExpectedVersion, NewEvent, StreamName, Version, limits};
 
 use super::{
     event_line::{self, Imported},
     failure::Failure,
     files,
     lines::{Lines, Number},
-    open,
+    open::{self, OnItsWay, Opened},
     output::{count, say},
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -54,7 +55,7 @@ pub struct Import {
 }
 
 impl Import {
-    pub fn run(self, place: &Path) -> Result<(), Failure> {
+    pub fn run(self, place: &Place) -> Result<(), Failure> {
         let input = files::input(self.file.as_deref())?;
         let progress = Progress::new(Unit::Bytes, input.length);
         let mut lines = Lines::of(input.reader);
@@ -67,14 +68,14 @@ impl Import {
         say(format_args!("imported {}", count(importing.events, "event")));
         done?;
         importing.store()?;
-        Ok(importing.opened.map_or(Ok(()), Store::close)?)
+        importing.opened.map_or(Ok(()), Opened::close)
     }
 }
 
 struct Importing<'a> {
-    place: &'a Path,
+    place: &'a Place,
     /// Opened at the first good line, so that input of another kind leaves no store behind.
-    opened: Option<Store>,
+    opened: Option<Opened>,
     batch: Option<Batch>,
     on_their_way: OnTheirWay,
     /// How many events were acknowledged.
@@ -91,7 +92,7 @@ struct OnTheirWay {
 }
 
 struct Submitted {
-    pending: Pending,
+    pending: OnItsWay,
     events: u64,
     first_line: Number,
 }
@@ -116,7 +117,7 @@ impl Batch {
 }
 
 impl Importing<'_> {
-    fn into(place: &Path) -> Importing<'_> {
+    fn into(place: &Place) -> Importing<'_> {
         Importing { place, opened: None, batch: None, on_their_way: OnTheirWay::default(), events: 0 }
     }
 
@@ -157,7 +158,7 @@ impl Importing<'_> {
     }
 
     /// Submits events that bring their stream to a version.
-    fn submit(&mut self, stream: StreamName, version: Version, events: Vec<NewEvent>) -> Result<Pending, Failure> {
+    fn submit(&mut self, stream: StreamName, version: Version, events: Vec<NewEvent>) -> Result<OnItsWay, Failure> {
         let Some(before) = version.get().checked_sub(events.len() as u64).map(Version::new) else {
             return Err(Failure::WrongVersion("the first version of a stream is 1, not 0".to_owned()));
         };
@@ -180,13 +181,13 @@ impl Importing<'_> {
         let OnTheirWay { appends, .. } = std::mem::take(&mut self.on_their_way);
         // The first one takes the others along.
         for Submitted { pending, events, first_line } in appends {
-            pending.wait().map_err(|error| Failure::from(error).at(first_line))?;
+            pending.wait().map_err(|failure| failure.at(first_line))?;
             self.events += events;
         }
         Ok(())
     }
 
-    fn store(&mut self) -> Result<&Store, Failure> {
+    fn store(&mut self) -> Result<&Opened, Failure> {
         match &mut self.opened {
             Some(store) => Ok(store),
             none => Ok(none.insert(open::for_writing(self.place)?)),

@@ -8,11 +8,12 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `files`, `lines`, `open`, `output`, `progress` and `views`.
+//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress` and `views`.
 
 mod append;
 mod backup;
 mod demo;
+mod domain;
 mod event_line;
 mod export;
 mod failure;
@@ -24,13 +25,17 @@ mod open;
 mod orders;
 mod orders_import;
 mod output;
+mod place;
 mod progress;
 mod projections;
 mod read;
 mod repair;
 mod root;
+mod serve;
+mod serve_settings;
 mod stats;
 mod streams;
+mod users;
 mod verify;
 mod views;
 

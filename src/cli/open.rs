@@ -2,33 +2,69 @@
 
 use std::{
     path::Path,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use factlog::{Options, Store};
+use factlog::{
+    Appended, BoxFuture, EventStore, ExpectedVersion, NewEvent, Options, Pending, Position, ReadAll, ReadStream,
+    RecordedEvent, Stats, Store, StreamName, Subscribe, Subscription, Version, block_on,
+    client::{Client, ClientSubscription},
+};
 
 use super::{
     failure::Failure,
     output::{count, say},
+    place::Place,
     progress::{Progress, Unit},
 };
 
 /// Opening that takes longer shows how far it has come. It does when the index is made anew from the log.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Opens the store to append to it; it is created when there is none.
-pub fn for_writing(place: &Path) -> Result<Store, Failure> {
+/// A store that a command works with.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// In this process.
+    Local(Store),
+    /// Behind a server.
+    Remote(Client),
+}
+
+/// Things of a store, in the order that was asked for.
+pub type Items<'a, T> = Box<dyn Iterator<Item = factlog::Result<T>> + 'a>;
+
+/// Opens the store to append to it; in a directory it is created when there is none.
+pub fn for_writing(place: &Place) -> Result<Opened, Failure> {
     opened(Options::new(), place)
 }
 
 /// Opens the store to read it, also beside a process that writes it; it must exist. Every command that only reads events
 /// comes by here, also those whose answer is in a read model, which is no part of the store.
-pub fn for_reading(place: &Path) -> Result<Store, Failure> {
+pub fn for_reading(place: &Place) -> Result<Opened, Failure> {
     opened(Options::new().read_only(true), place)
 }
 
-fn opened(options: Options, place: &Path) -> Result<Store, Failure> {
+fn opened(options: Options, place: &Place) -> Result<Opened, Failure> {
+    match place {
+        Place::Server(server) => server.connect().map(Opened::Remote),
+        // Every command but those that say so themselves works with both.
+        Place::Default | Place::Directory(_) => directory_opened(options, place.directory("this")?).map(Opened::Local),
+    }
+}
+
+/// Opens the store in a directory to append to it.
+pub fn directory_for_writing(directory: &Path) -> Result<Store, Failure> {
+    directory_opened(Options::new(), directory)
+}
+
+/// Opens the store in a directory to read it.
+pub fn directory_for_reading(directory: &Path) -> Result<Store, Failure> {
+    directory_opened(Options::new().read_only(true), directory)
+}
+
+fn directory_opened(options: Options, directory: &Path) -> Result<Store, Failure> {
     let (started, bar) = (Instant::now(), OnceLock::new());
     // Gone, and the bar with it, when the store is open.
     let options = options.progress(move |so_far| {
@@ -36,11 +72,148 @@ fn opened(options: Options, place: &Path) -> Result<Store, Failure> {
             bar.get_or_init(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);
         }
     });
-    let store = options.open(place)?;
+    let store = options.open(directory)?;
     drop(options);
     if store.dropped_bytes() > 0 {
         let bytes = count(store.dropped_bytes(), "byte");
         say(format_args!("factlog: dropped {bytes} behind the last event: remains of an append that was cut off"));
     }
     Ok(store)
+}
+
+impl Opened {
+    /// The store as what every store is.
+    pub fn shared(&self) -> Arc<dyn EventStore> {
+        match self {
+            Opened::Local(store) => Arc::new(store.clone()),
+            Opened::Remote(client) => Arc::new(client.clone()),
+        }
+    }
+
+    pub fn last_position(&self) -> Result<Position, Failure> {
+        match self {
+            Opened::Local(store) => Ok(store.last_position()),
+            Opened::Remote(client) => Ok(client.last_position()?),
+        }
+    }
+
+    pub fn stats(&self) -> Result<Stats, Failure> {
+        match self {
+            Opened::Local(store) => Ok(store.stats()),
+            Opened::Remote(client) => Ok(client.stats()?),
+        }
+    }
+
+    pub fn stream_version(&self, stream: &StreamName) -> Result<Version, Failure> {
+        match self {
+            Opened::Local(store) => Ok(store.stream_version(stream)?),
+            Opened::Remote(client) => Ok(client.stream_version(stream)?),
+        }
+    }
+
+    pub fn read_stream(&self, read: ReadStream) -> Items<'_, RecordedEvent> {
+        match self {
+            Opened::Local(store) => Box::new(store.read_stream(read)),
+            Opened::Remote(client) => Box::new(client.read(read)),
+        }
+    }
+
+    pub fn read_all(&self, read: ReadAll) -> Items<'_, RecordedEvent> {
+        match self {
+            Opened::Local(store) => Box::new(store.read_all(read)),
+            Opened::Remote(client) => Box::new(client.read(read)),
+        }
+    }
+
+    /// The streams whose names begin with `prefix`, and their versions.
+    pub fn streams<'a>(&'a self, prefix: &'a str) -> Items<'a, (StreamName, Version)> {
+        let begins = move |listed: &factlog::Result<(StreamName, Version)>| {
+            listed.as_ref().map_or(true, |(stream, _)| stream.as_str().starts_with(prefix))
+        };
+        match self {
+            Opened::Local(store) => Box::new(store.streams().filter(begins)),
+            Opened::Remote(client) => Box::new(client.streams(prefix)),
+        }
+    }
+
+    pub fn subscribe(&self, subscribe: Subscribe) -> Result<Following, Failure> {
+        Ok(match self {
+            Opened::Local(store) => Following::Local(store.subscribe(subscribe)?),
+            Opened::Remote(client) => Following::Remote(client.subscribe(subscribe)?),
+        })
+    }
+
+    /// Sends an append on its way without waiting for it. Appends are taken in the order in which they are submitted.
+    pub fn submit(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> Result<OnItsWay, Failure> {
+        match self {
+            Opened::Local(store) => Ok(OnItsWay::Local(store.submit(stream, expected, events)?)),
+            Opened::Remote(client) => {
+                let (client, stream) = (client.clone(), stream.clone());
+                let mut sent: BoxFuture<'static, _> =
+                    Box::pin(async move { EventStore::append(&client, &stream, expected, events).await });
+                // The first poll sends it.
+                match sent.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(answered) => answered.map(|_| OnItsWay::Done).map_err(Failure::from),
+                    Poll::Pending => Ok(OnItsWay::Remote(sent)),
+                }
+            }
+        }
+    }
+
+    /// Closes the store in a directory; a connection just ends.
+    pub fn close(self) -> Result<(), Failure> {
+        match self {
+            Opened::Local(store) => Ok(store.close()?),
+            Opened::Remote(_) => Ok(()),
+        }
+    }
+}
+
+/// An append that is on its way.
+pub enum OnItsWay {
+    Local(Pending),
+    Remote(BoxFuture<'static, factlog::Result<Appended>>),
+    Done,
+}
+
+impl OnItsWay {
+    /// Waits until it is acknowledged.
+    pub fn wait(self) -> Result<(), Failure> {
+        match self {
+            OnItsWay::Local(pending) => pending.wait()?,
+            OnItsWay::Remote(sent) => block_on(sent)?,
+            OnItsWay::Done => return Ok(()),
+        };
+        Ok(())
+    }
+}
+
+/// A subscription to a store.
+#[derive(Debug)]
+pub enum Following {
+    Local(Subscription),
+    Remote(ClientSubscription),
+}
+
+impl Following {
+    /// The next event, if it is there already.
+    pub fn try_next(&mut self) -> factlog::Result<Option<RecordedEvent>> {
+        match self {
+            Following::Local(subscription) => subscription.try_next(),
+            Following::Remote(subscription) => subscription.try_next(),
+        }
+    }
+
+    /// The next event, if it comes within this time.
+    pub fn next_within(&mut self, time: Duration) -> factlog::Result<Option<RecordedEvent>> {
+        match self {
+            Following::Local(subscription) => subscription.next_within(time),
+            Following::Remote(subscription) => subscription.next_within(time),
+        }
+    }
 }

@@ -3,15 +3,12 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     block_on,
-    model::{Aggregate, BusinessTime, ModelError, Page},
+    model::{Aggregate, ModelError},
     orders::{
         NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus,
         ShippingAddress,
@@ -20,18 +17,19 @@ use factlog::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    event_line,
+    domain::{Paging, Time, history},
     failure::Failure,
     open,
     orders_import::OrdersImport,
     output::Output,
+    place::Place,
     views::{self, Freshness},
 };
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
 pub struct Orders {
-    /// The read model's file [default: views.sqlite in the store's directory]
+    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
     #[arg(long, value_name = "FILE", global = true)]
     views: Option<PathBuf>,
 
@@ -129,13 +127,6 @@ enum OrdersCommand {
 }
 
 #[derive(Debug, Args)]
-struct Time {
-    /// When it happened (RFC 3339) [default: now]
-    #[arg(long = "at", value_name = "TIME")]
-    at: Option<BusinessTime>,
-}
-
-#[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["user", "status"]).required(true).multiple(true))]
 struct List {
     /// Only this user's orders
@@ -146,13 +137,8 @@ struct List {
     #[arg(long)]
     status: Option<OrderStatus>,
 
-    /// Which page, from 1
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
-    page: i64,
-
-    /// Orders a page
-    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
-    limit: i64,
+    #[command(flatten)]
+    paging: Paging,
 
     #[command(flatten)]
     freshness: Freshness,
@@ -163,11 +149,11 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 impl Orders {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let views = views::file(self.views, place);
         match self.command {
             OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
-            OrdersCommand::History { id } => history(&id, place, out),
+            OrdersCommand::History { id } => history::<Order>(&id, place, out),
             OrdersCommand::List(list) => list.run(place, &views, out),
             OrdersCommand::Import(import) => import.run(place, out),
             command => command.change(place, out),
@@ -201,22 +187,22 @@ impl OrdersCommand {
         Some(OrderRequest { order_id, at: time.at, action })
     }
 
-    fn change(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn change(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let Some(request) = self.into_request() else {
             return Ok(());
         };
         Order::stream(&request.order_id)?;
         let store = open::for_writing(place)?;
-        let orders = OrderService::new(Arc::new(store.clone()))?;
+        let orders = OrderService::new(store.shared())?;
         let receipt = block_on(orders.handle(request))?;
         out.acknowledge(&receipt)?;
-        Ok(store.close()?)
+        store.close()
     }
 }
 
 impl List {
-    fn run(self, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
-        let page = Page::new(self.page, self.limit).map_err(|error| Failure::BadInput(error.to_string()))?;
+    fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
+        let page = self.paging.page()?;
         let store = open::for_reading(place)?;
         let queries = OrderQueryHandler::new(views::fresh(&store, views, OrderProjection, self.freshness)?);
         let found = match (&self.user, self.status) {
@@ -228,20 +214,11 @@ impl List {
     }
 }
 
-fn show(id: &str, freshness: Freshness, place: &Path, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
     let views = views::fresh(&store, views, OrderProjection, freshness)?;
     match OrderQueryHandler::new(views).order(id)? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }
-}
-
-fn history(id: &str, place: &Path, out: &mut Output) -> Result<(), Failure> {
-    let stream = Order::stream(id)?;
-    let store = open::for_reading(place)?;
-    for event in store.read_stream(&stream) {
-        event_line::print(&event?, out)?;
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -33,6 +33,7 @@ use super::{
     olist::{self, OlistOrder},
     open,
     output::Output,
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -79,11 +80,11 @@ impl Tally {
 }
 
 impl OrdersImport {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let started = Instant::now();
         let orders = olist::read(&self.directory)?;
         let store = open::for_writing(place)?;
-        let tally = import(Arc::new(store.clone()), &orders, self.jobs.into())?;
+        let tally = import(store.shared(), &orders, self.jobs.into())?;
         store.close()?;
         let Tally { created, events, refused } = tally;
         let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;

@@ -1,25 +1,27 @@
 //! `factlog projections`: the read models beside a store, and the events that failed in them.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-};
+use std::{path::PathBuf, sync::Arc, thread};
 
 use clap::{Args, Subcommand, ValueEnum};
 use factlog::{
-    Store, block_on,
+    block_on,
     model::{FailedEvent, FailedId, OnFailure, ProjectionStatus, ReadModel, Runner, SqliteViews, Stop},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{failure::Failure, open, output::Output, views};
+use super::{
+    failure::Failure,
+    open::{self, Opened},
+    output::Output,
+    place::Place,
+    views,
+};
 
 /// Run, watch, rebuild and mend the projections into the read model
 #[derive(Debug, Args)]
 pub struct Projections {
-    /// The read model's file [default: views.sqlite in the store's directory]
+    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
     #[arg(long, value_name = "FILE", global = true)]
     views: Option<PathBuf>,
 
@@ -157,7 +159,7 @@ struct MendedLine<'a> {
 }
 
 impl Projections {
-    pub fn run(self, place: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(place)?;
         let views = SqliteViews::open(views::file(self.views, place))?;
         let known = Known { projections: views::projections(&views), store };
@@ -198,7 +200,7 @@ impl Projections {
 /// The projections of the sample domains, on one store.
 struct Known {
     projections: Vec<Arc<dyn ReadModel>>,
-    store: Store,
+    store: Opened,
 }
 
 impl Known {

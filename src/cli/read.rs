@@ -9,18 +9,17 @@
 //! Everything up to the place where following begins was read before, and nothing behind it: no event is lost or printed
 //! twice between the two.
 
-use std::{iter, path::Path, time::Duration};
+use std::{iter, time::Duration};
 
 use clap::Args;
-use factlog::{
-    EventType, Position, ReadAll, ReadStream, RecordedEvent, Store, StreamName, Subscribe, Timestamp, Version,
-};
+use factlog::{EventType, Position, ReadAll, ReadStream, RecordedEvent, StreamName, Subscribe, Timestamp, Version};
 
 use super::{
     event_line,
     failure::Failure,
-    open,
+    open::{self, Items, Opened},
     output::{self, Output},
+    place::Place,
 };
 
 /// How long nothing comes before it is looked whether anyone still reads.
@@ -78,9 +77,6 @@ fn category(text: &str) -> Result<String, String> {
     }
 }
 
-/// The events of a store, in the order that was asked for.
-type Events<'a> = Box<dyn Iterator<Item = factlog::Result<RecordedEvent>> + 'a>;
-
 /// What was read; `None` for lost events that are to be passed over.
 pub fn past_lost<T>(read: factlog::Result<T>, skip: bool) -> Result<Option<T>, Failure> {
     match read {
@@ -93,11 +89,11 @@ pub fn past_lost<T>(read: factlog::Result<T>, skip: bool) -> Result<Option<T>, F
 }
 
 impl Read {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(store)?;
         let mut left = self.limit.unwrap_or(usize::MAX);
         // What is read then goes at least as far, and may go further.
-        let mut done = store.last_position().max(Position::new(self.after));
+        let mut done = store.last_position()?.max(Position::new(self.after));
         for event in self.stored(&store)? {
             let Some(event) = past_lost(event, self.skip_lost)? else { continue };
             event_line::print(&event, out)?;
@@ -108,14 +104,14 @@ impl Read {
     }
 
     /// What is there.
-    fn stored<'a>(&self, store: &'a Store) -> Result<Events<'a>, Failure> {
+    fn stored<'a>(&self, store: &'a Opened) -> Result<Items<'a, RecordedEvent>, Failure> {
         let limit = self.limit.unwrap_or(usize::MAX);
         let mut read = ReadAll::after(Position::new(self.after)).limit(limit);
         if let Some(stream) = &self.stream {
             let from = self.from.map_or(Version::FIRST, Version::new);
             if self.after == 0 && self.types.is_empty() && self.since.is_none() {
                 let read = ReadStream { backwards: self.backwards, ..ReadStream::new(stream).from(from).limit(limit) };
-                return Ok(Box::new(store.read_stream(read)));
+                return Ok(store.read_stream(read));
             }
             if from > Version::FIRST {
                 let before = from.previous();
@@ -131,11 +127,11 @@ impl Read {
         read.types.clone_from(&self.types);
         read.since = self.since;
         read.backwards = self.backwards;
-        Ok(Box::new(store.read_all(read)))
+        Ok(store.read_all(read))
     }
 
     /// What comes behind a position, at most so many events of it.
-    fn print_coming(&self, store: &Store, after: Position, mut left: usize, out: &mut Output) -> Result<(), Failure> {
+    fn print_coming(&self, store: &Opened, after: Position, mut left: usize, out: &mut Output) -> Result<(), Failure> {
         let mut subscribe = Subscribe::new().after(after);
         subscribe.stream.clone_from(&self.stream);
         subscribe.category.clone_from(&self.category);

@@ -1,13 +1,12 @@
 //! `factlog repair`: what is damaged set aside, what can be proved good kept, what is lost named.
 
-use std::path::Path;
-
 use clap::Args;
 use factlog::{RepairMode, RepairReport};
 
 use super::{
     failure::Failure,
     output::{Output, count, say},
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -20,10 +19,10 @@ pub struct Repair {
 }
 
 impl Repair {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let mut progress = None;
         let mode = if self.dry_run { RepairMode::DryRun } else { RepairMode::Repair };
-        let report = factlog::repair(store, mode, &mut |so_far| {
+        let report = factlog::repair(store.directory("repair")?, mode, &mut |so_far| {
             progress.get_or_insert_with(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);
         });
         drop(progress);

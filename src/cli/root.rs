@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -18,11 +18,14 @@ use super::{
     import::Import,
     orders::Orders,
     output::{Output, say},
+    place::Place,
     projections::Projections,
     read::Read,
     repair::Repair,
+    serve::Serve,
     stats::Stats,
     streams::Streams,
+    users::Users,
     verify::Verify,
 };
 
@@ -43,9 +46,17 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "factlog", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Arguments {
-    /// The store's directory
-    #[arg(long, value_name = "DIR", global = true, default_value = "./factlog-data")]
-    store: PathBuf,
+    /// The store: a directory, or a server as tcp://HOST:PORT or tls://HOST:PORT [default: ./factlog-data]
+    #[arg(long, value_name = "DIR|URL", global = true, env = "FACTLOG_STORE")]
+    store: Option<String>,
+
+    /// A file with the token for a server [default: the token in the environment variable FACTLOG_TOKEN]
+    #[arg(long, value_name = "FILE", global = true, env = "FACTLOG_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+
+    /// A file with the certificates to trust, in PEM, for a server with TLS [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", global = true, env = "FACTLOG_TRUST")]
+    trust: Option<PathBuf>,
 
     #[command(subcommand)]
     command: Command,
@@ -63,12 +74,14 @@ enum Command {
     Import(Import),
     Export(Export),
     Orders(Orders),
+    Users(Users),
     Projections(Projections),
+    Serve(Box<Serve>),
     Demo(Demo),
 }
 
 impl Command {
-    fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         match self {
             Command::Append(command) => command.run(store, out),
             Command::Read(command) => command.run(store, out),
@@ -80,7 +93,9 @@ impl Command {
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),
+            Command::Users(command) => command.run(store, out),
             Command::Projections(command) => command.run(store, out),
+            Command::Serve(command) => command.run(store, out),
             Command::Demo(command) => command.run(out),
         }
     }
@@ -88,13 +103,16 @@ impl Command {
 
 /// Does what the arguments of the process say.
 pub fn run() -> ExitCode {
-    if let Err(error) = end_at_ctrl_c() {
-        return end(&Failure::Failed(format!("cannot listen for Ctrl-C: {error}")));
-    }
     // On arguments that make no sense this prints what is wrong with them and ends with exit code 2.
     let arguments = Arguments::parse();
+    // A server finishes what it has begun.
+    let at_once = !matches!(arguments.command, Command::Serve(_));
+    if let Err(error) = listen_for_signals(at_once) {
+        return end(&Failure::Failed(format!("cannot listen for signals: {error}")));
+    }
+    let place = Place::new(arguments.store, arguments.token_file, arguments.trust);
     let mut out = Output::stdout();
-    let done = arguments.command.run(&arguments.store, &mut out);
+    let done = arguments.command.run(&place, &mut out);
     // What was found before a failure is printed before the failure is.
     let flushed = out.flush();
     match done.and(flushed) {
@@ -103,11 +121,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Lets Ctrl-C end the process at once. What was acknowledged before stands, as it would after any other kill, and
+/// Lets Ctrl-C end the process at once, if so asked. What was acknowledged before stands, as it would after any other kill, and
 /// the next opening deals with what was being written.
-fn end_at_ctrl_c() -> io::Result<()> {
-    let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)?;
+fn listen_for_signals(end_at_ctrl_c: bool) -> io::Result<()> {
+    let ends = Arc::new(AtomicBool::new(true));
+    if end_at_ctrl_c {
+        signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, ends)?;
+    }
     // A file beyond the limit of the shell (`ulimit -f`) is an error to be reported, not the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }

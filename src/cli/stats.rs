@@ -1,11 +1,9 @@
 //! `factlog stats`: how much is in a store.
 
-use std::path::Path;
-
 use clap::Args;
 use serde::Serialize;
 
-use super::{failure::Failure, open, output::Output};
+use super::{failure::Failure, open, output::Output, place::Place};
 
 /// Print how much is in the store, as one JSON object
 #[derive(Debug, Args)]
@@ -23,8 +21,8 @@ struct Line {
 }
 
 impl Stats {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
-        let stats = open::for_reading(store)?.stats();
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
+        let stats = open::for_reading(store)?.stats()?;
         out.line(&Line {
             events: stats.events,
             streams: stats.streams,

@@ -1,11 +1,9 @@
 //! `factlog streams`: the streams of a store, in the order of their first events.
 
-use std::path::Path;
-
 use clap::Args;
 use serde::Serialize;
 
-use super::{failure::Failure, open, output::Output};
+use super::{failure::Failure, open, output::Output, place::Place};
 
 /// List the streams, in order of their first events
 #[derive(Debug, Args)]
@@ -22,12 +20,10 @@ struct Line<'a> {
 }
 
 impl Streams {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
-        for listed in open::for_reading(store)?.streams() {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
+        for listed in open::for_reading(store)?.streams(&self.prefix) {
             let (stream, version) = listed?;
-            if stream.as_str().starts_with(&self.prefix) {
-                out.line(&Line { stream: stream.as_str(), version: version.get() })?;
-            }
+            out.line(&Line { stream: stream.as_str(), version: version.get() })?;
         }
         Ok(())
     }

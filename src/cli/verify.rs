@@ -1,7 +1,5 @@
 //! `factlog verify`: every byte of a store read and checked.
 
-use std::path::Path;
-
 use clap::Args;
 use factlog::{Damage, Error};
 use serde::Serialize;
@@ -9,6 +7,7 @@ use serde::Serialize;
 use super::{
     failure::Failure,
     output::{Output, count},
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -37,9 +36,9 @@ struct Summary {
 }
 
 impl Verify {
-    pub fn run(self, store: &Path, out: &mut Output) -> Result<(), Failure> {
+    pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let mut progress = None;
-        let verified = factlog::verify(store, &mut |so_far| {
+        let verified = factlog::verify(store.directory("verify")?, &mut |so_far| {
             progress.get_or_insert_with(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);
         });
         drop(progress);

@@ -8,14 +8,17 @@ use std::{
 
 use clap::Args;
 use factlog::{
-    EventStore, Position, Store, block_on,
+    Position, block_on,
     model::{Consistency, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
     orders::OrderProjection,
+    users::UserProjection,
 };
 
 use super::{
     failure::Failure,
+    open::Opened,
     output::{count, say},
+    place::Place,
     progress::{Progress, Unit},
 };
 
@@ -24,17 +27,17 @@ const VIEWS_FILE: &str = "views.sqlite";
 
 /// The projections of the sample domains, with their tables in this file.
 pub fn projections(views: &SqliteViews) -> Vec<Arc<dyn ReadModel>> {
-    vec![Arc::new(views.project(OrderProjection))]
+    vec![Arc::new(views.project(OrderProjection)), Arc::new(views.project(UserProjection))]
 }
 
 /// The read model's file: the one named, or the one in the store's directory.
-pub fn file(named: Option<PathBuf>, place: &Path) -> PathBuf {
-    named.unwrap_or_else(|| place.join(VIEWS_FILE))
+pub fn file(named: Option<PathBuf>, place: &Place) -> PathBuf {
+    named.unwrap_or_else(|| place.file(VIEWS_FILE))
 }
 
 /// Runs a projection as the command does: an event that fails holds up its own stream only.
-pub fn runner(store: &Store, read_model: Arc<dyn ReadModel>) -> Runner {
-    Runner::new(Arc::new(store.clone()), read_model).on_failure(OnFailure::GoOn)
+pub fn runner(store: &Opened, read_model: Arc<dyn ReadModel>) -> Runner {
+    Runner::new(store.shared(), read_model).on_failure(OnFailure::GoOn)
 }
 
 /// How recent an answer from the read model must be
@@ -55,7 +58,7 @@ pub struct Freshness {
 
 /// The read model, with the answers of a projection as recent as asked for: by default it has everything that the store has.
 pub fn fresh(
-    store: &Store,
+    store: &Opened,
     file: &Path,
     projection: impl Projection<rusqlite::Connection> + 'static,
     freshness: Freshness,
@@ -77,15 +80,15 @@ pub fn fresh(
 }
 
 /// Everything that the store has, with a progress bar.
-pub fn catch_up(store: &Store, runner: &Runner) -> Result<(), Failure> {
+pub fn catch_up(store: &Opened, runner: &Runner) -> Result<(), Failure> {
     let runner = watched(store, runner)?;
     block_on(runner.catch_up())?;
     Ok(())
 }
 
 /// The same runner, with a progress bar that is full when it has what the store has now.
-pub fn watched(store: &Store, runner: &Runner) -> Result<Runner, Failure> {
-    let progress = Progress::new(Unit::Things("events"), Some(block_on(EventStore::last_position(store))?.get()));
+pub fn watched(store: &Opened, runner: &Runner) -> Result<Runner, Failure> {
+    let progress = Progress::new(Unit::Things("events"), Some(store.last_position()?.get()));
     Ok(runner.clone().on_progress(move |reached| progress.set(reached.get())))
 }
 

@@ -106,6 +106,10 @@ impl DiskFile for GatedFile {
         self.1.allocate(len)
     }
 
+    fn release(&self, offset: u64) -> io::Result<()> {
+        self.1.release(offset)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let GatedFile(gate, file) = self;
         let mut state = gate.state.lock();

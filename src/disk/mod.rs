@@ -89,6 +89,12 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Gives the file this length and room on the disk for all of it, so that later writes need none.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
+    /// Gives the room from `offset` to the end back: it reads as zeros, and the length stays. Needs room no more than a
+    /// sparse file does, until [`DiskFile::allocate`] asks for it again. A disk that cannot do it does nothing.
+    fn release(&self, _offset: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Makes the content and the length durable.
     fn sync(&self) -> io::Result<()>;
 

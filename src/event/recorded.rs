@@ -116,6 +116,14 @@ impl RecordedEvent {
         self.start + begin as usize..self.start + self.ends[part] as usize
     }
 
+    /// Stream name, event type, metadata and payload behind each other, and how many bytes the first three have.
+    #[cfg(any(feature = "server", feature = "client"))]
+    pub(crate) fn body(&self) -> (Bytes, [u32; 3]) {
+        let [stream, event_type, metadata, payload] = self.ends;
+        let body = self.buffer.slice(self.start..self.start + payload as usize);
+        (body, [stream, event_type - stream, metadata - event_type])
+    }
+
     /// Its place in the whole log.
     pub fn position(&self) -> Position {
         self.recorded.position

@@ -63,6 +63,13 @@ impl<S: Followed> Following<S> {
                 self.given = event.position();
                 return Poll::Ready(Ok(event));
             }
+            ready!(self.poll_ready(context))?;
+        }
+    }
+
+    /// Ready when there is a next event. It stays there.
+    pub(crate) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        while self.page.is_empty() {
             self.given = self.given.max(self.read);
             self.watcher.clear();
             let newest = self.store.newest();
@@ -83,6 +90,7 @@ impl<S: Followed> Following<S> {
                 ready!(self.watcher.poll(context));
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn position(&self) -> Position {

@@ -21,6 +21,7 @@ mod memory;
 mod read;
 mod repeat;
 mod snapshot;
+mod stats;
 mod subscribe;
 mod watch;
 
@@ -33,5 +34,6 @@ pub use memory::MemoryStore;
 pub use read::{ReadAll, ReadStream};
 pub(crate) use repeat::judge;
 pub use snapshot::{LoadedSnapshot, LoadedState, SkipReason, SkippedSnapshot, Snapshot, load_state, save_state};
+pub use stats::Stats;
 pub use subscribe::{EventSubscription, Start, Subscribe};
 pub(crate) use watch::{Topic, Watcher, Watchers};

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    part::OFFSET_UNIT,
     postings::{BLOCK, Postings},
     run::{ListPlace, Run},
 };
@@ -17,14 +16,6 @@ pub(crate) enum Direction {
     Forwards,
     /// From the newest to the oldest.
     Backwards,
-}
-
-/// Where an event lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) position: Position,
-    /// In its segment.
-    pub(crate) offset: u64,
 }
 
 /// The events of a list, as far as they were asked for.
@@ -49,8 +40,8 @@ pub(super) struct Piece {
 #[derive(Debug)]
 enum Source {
     Run(Arc<Run>, ListPlace),
-    /// Places counted from a position, and offsets divided by [`OFFSET_UNIT`].
-    Memory(Position, Vec<(u32, u32)>),
+    /// Places counted from a position.
+    Memory(Position, Vec<u32>),
 }
 
 impl Piece {
@@ -59,7 +50,7 @@ impl Piece {
         Ok(Piece { source: Source::Run(run, list), low: 0, high, block: Vec::new(), block_number: None })
     }
 
-    pub(super) fn of_memory(from: Position, places: Vec<(u32, u32)>) -> Piece {
+    pub(super) fn of_memory(from: Position, places: Vec<u32>) -> Piece {
         let high = places.len();
         Piece { source: Source::Memory(from, places), low: 0, high, block: Vec::new(), block_number: None }
     }
@@ -87,7 +78,7 @@ impl Piece {
         let Some(place) = position.get().checked_sub(self.base().get()) else { return Ok(0) };
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         match &self.source {
-            Source::Memory(_, places) => Ok(places.partition_point(|(other, _)| *other < place)),
+            Source::Memory(_, places) => Ok(places.partition_point(|other| *other < place)),
             Source::Run(run, list) => {
                 let number = run.postings(list)?.block_of(place);
                 self.load(number)?;
@@ -112,28 +103,11 @@ impl Piece {
     /// The position at an index of the list.
     pub(super) fn position(&mut self, index: usize) -> Result<Position> {
         self.load(index / BLOCK)?;
-        let (place, _) = self.place(index)?;
-        Ok(self.base().plus(place.into()))
-    }
-
-    fn place(&self, index: usize) -> Result<(u32, Option<u32>)> {
-        match &self.source {
-            Source::Memory(_, places) => Ok(places.get(index).map_or((0, None), |(place, unit)| (*place, Some(*unit)))),
-            Source::Run(run, _) => {
-                let place = self.block.get(index % BLOCK);
-                place.map(|place| (*place, None)).ok_or_else(|| run.bad_postings())
-            }
-        }
-    }
-
-    fn found(&mut self, index: usize) -> Result<Found> {
-        self.load(index / BLOCK)?;
-        let (place, unit) = self.place(index)?;
-        let offset = match (&self.source, unit) {
-            (Source::Run(run, _), _) => run.offset(place)?,
-            (Source::Memory(..), unit) => u64::from(unit.unwrap_or_default()) * OFFSET_UNIT,
+        let place = match &self.source {
+            Source::Memory(_, places) => places.get(index).copied().unwrap_or_default(),
+            Source::Run(run, _) => *self.block.get(index % BLOCK).ok_or_else(|| run.bad_postings())?,
         };
-        Ok(Found { position: self.base().plus(place.into()), offset })
+        Ok(self.base().plus(place.into()))
     }
 }
 
@@ -159,8 +133,8 @@ impl Matches {
         piece.position(index).map(Some)
     }
 
-    /// The next event of the list.
-    pub(crate) fn next(&mut self) -> Result<Option<Found>> {
+    /// The position of the next event of the list.
+    pub(crate) fn next(&mut self) -> Result<Option<Position>> {
         self.drop_empty();
         let direction = self.direction;
         let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
@@ -174,7 +148,7 @@ impl Matches {
                 piece.high
             }
         };
-        piece.found(index).map(Some)
+        piece.position(index).map(Some)
     }
 
     /// Passes over everything that the walk meets before this position.

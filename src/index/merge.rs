@@ -54,7 +54,7 @@ pub(super) fn merge(disk: &dyn Disk, dir: &Path, store: &[u8; 16], runs: &[Arc<R
     let mut merged = RunWriter::new(oldest.first, newest.last, streams);
     for run in runs {
         let units: Result<Vec<u32>> =
-            (0..run.events() as u32).map(|place| Ok((run.offset(place)? / OFFSET_UNIT) as u32)).collect();
+            (0..run.events()).map(|place| Ok((run.offset(run.first.plus(place))? / OFFSET_UNIT) as u32)).collect();
         merged.units(units?.into_iter());
         let mut position = run.first;
         while position <= run.last {
@@ -79,7 +79,7 @@ pub(super) fn merge(disk: &dyn Disk, dir: &Path, store: &[u8; 16], runs: &[Arc<R
             if found != hash {
                 continue;
             }
-            *cursor += 1;
+            *cursor = list.postings.end;
             first_version.get_or_insert(list.first_version);
             let shift = (run.first.get() - oldest.first.get()) as u32;
             let postings = run.postings(&list)?;

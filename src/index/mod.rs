@@ -20,6 +20,7 @@ mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hash;
+mod heads;
 mod matches;
 mod merge;
 mod pages;
@@ -32,11 +33,11 @@ mod worker;
 
 pub(crate) use evidence::{Evidence, RunFile};
 pub(crate) use hash::ListHash;
-pub(crate) use matches::{Direction, Found, Matches};
+pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use run::INDEX;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Index, IndexOptions};
+pub(crate) use set::{Found, Index, IndexOptions, Looked};
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,11 @@ impl Pages {
         Ok(bytes)
     }
 
+    /// A byte of the file, unchecked: nothing may depend on it.
+    pub(super) fn glance(&self, at: usize) -> u8 {
+        self.map.get(at).copied().unwrap_or_default()
+    }
+
     fn check(&self, page: usize) -> Result<(), BadPage> {
         let start = page * PAGE;
         let bad = BadPage { offset: start as u64 };

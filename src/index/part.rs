@@ -134,9 +134,9 @@ impl Part {
         Some((Version::new(list.first_version.get() - 1), None))
     }
 
-    /// The places of a list in order with their offsets divided by [`OFFSET_UNIT`], none behind `until`, and the version of
-    /// the first of them. Of a stream, none before version `from`: its newest are found whatever its length.
-    pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<(u32, u32)>)> {
+    /// The places of a list in order, none behind `until`, and the version of the first of them. Of a stream, none before
+    /// version `from`: its newest are found whatever its length.
+    pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<u32>)> {
         let (first_version, mut places) = match hash {
             ListHash::FIRSTS => (Version::NONE, self.firsts.clone()),
             hash => {
@@ -148,7 +148,7 @@ impl Part {
         while places.last().is_some_and(|place| self.from.plus((*place).into()) > until) {
             places.pop();
         }
-        Some((first_version, places.into_iter().map(|place| (place, self.events[place as usize].unit)).collect()))
+        Some((first_version, places))
     }
 
     /// The places of a list, but for so many before them.

@@ -3,23 +3,30 @@
 //! ```text
 //! index/<first position, 20 digits>-<last position, 20 digits>.run
 //!
-//!   header page | offsets | times | lists | postings | filter | checksums
+//!   header page | offsets | times | directory | lists | filter | checksums
 //!
 //!   header:   0 magic  8 format  12 crc  16 store id  32 first  40 last  48 streams  56 lists
-//!             64 offset, 72 length of: offsets, times, lists, postings, filter, checksums (16 bytes each)
+//!             64 offset, 72 length of: offsets, times, directory, lists, filter, checksums (16 bytes each)
 //!             160 crc of the checksums
 //!   offsets:  for each position its offset in the segment / 8, u32
 //!   times:    for each block of 256 positions the largest time, i64; blocks begin at multiples of 256
-//!   lists:    24 bytes each, in order of hash: key u64, check u32, place in postings u32, first version u64
-//!   postings: the positions of each list, as in `postings`, counted from the first
+//!   directory: for each bucket of lists where it begins in `lists`, and where the last one ends, u32
+//!   lists:    in order of hash: key u64, check u32, first version varint, bytes of postings varint, postings as in `postings`
 //!   filter:   the hashes of all lists, as in `filter`
 //!   checksums: the CRC-32 of each page before them, u32
 //! ```
 //!
+//! Hashes are spread evenly: a bucket has the lists of an equal part of all keys, [`BUCKET`] of them more or less. So a list is
+//! found with one look at the filter, one at the directory, and one at its bucket, where its positions lie as well.
+//!
 //! Lists are streams, and also event types, categories and the first events of all streams, under names that no stream can
 //! have. A page is checked when it is first looked at, so a fault is found by the look that would have been misled by it.
 
-use std::{ops::Range, path::Path, path::PathBuf};
+use std::{
+    hint::black_box,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 
@@ -28,7 +35,7 @@ use super::{
     hash::ListHash,
     pages::{self, BadPage, Pages},
     part::OFFSET_UNIT,
-    postings::{self, Postings},
+    postings::{self, Postings, put_varint, take_varint},
 };
 use crate::{
     disk::{Access, Disk},
@@ -42,7 +49,11 @@ pub(super) const TIME_BLOCK: u64 = 256;
 
 pub(crate) const INDEX: &str = "index";
 const MAGIC: &[u8; 8] = b"factrun\0";
-const ENTRY_BYTES: usize = 24;
+/// Lists in a bucket, on average.
+const BUCKET: usize = 4;
+const BUCKET_BYTES: usize = 4;
+/// Bytes of a list before its postings, at most.
+const LIST_HEAD_BYTES: usize = 32;
 const SECTIONS: usize = 6;
 const NEW: &str = "new";
 
@@ -50,8 +61,8 @@ const NEW: &str = "new";
 enum Section {
     Offsets,
     Times,
+    Directory,
     Lists,
-    Postings,
     Filter,
     Checksums,
 }
@@ -72,7 +83,18 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub(super) struct ListPlace {
     pub(super) first_version: Version,
-    postings: Range<usize>,
+    /// In the section of lists. Where they end, the next list begins.
+    pub(super) postings: Range<usize>,
+}
+
+/// The number of buckets for so many lists.
+fn buckets(lists: usize) -> usize {
+    lists.div_ceil(BUCKET).max(1)
+}
+
+/// The bucket of a key. Larger keys are never in an earlier one.
+fn bucket_of(key: u64, buckets: usize) -> usize {
+    ((u128::from(key) * buckets as u128) >> 64) as usize
 }
 
 impl Run {
@@ -149,7 +171,7 @@ impl Run {
         let run = Run { first, last, streams, lists: lists as usize, sections, pages, file_bytes };
         let fits = covered
             && run.range(Section::Offsets).len() as u64 == run.events().saturating_mul(4)
-            && run.range(Section::Lists).len() == run.lists.saturating_mul(ENTRY_BYTES)
+            && run.range(Section::Directory).len() == buckets(run.lists).saturating_add(1).saturating_mul(BUCKET_BYTES)
             && run.range(Section::Times).len() as u64 == (run.time_blocks() * 8);
         if fits { Ok(run) } else { Err(damage("the sections do not fit the header".to_owned())) }
     }
@@ -182,10 +204,16 @@ impl Run {
         self.pages.check_all().map_err(|BadPage { offset }| self.damage(offset, "a page's checksum is wrong"))
     }
 
-    /// The offset in its segment of the event at this place, counted from the first.
-    pub(super) fn offset(&self, place: u32) -> Result<u64> {
-        let at = place as usize * 4;
-        let unit = Reader::new(self.get(Section::Offsets, at..at + 4)?).u32().unwrap_or_default();
+    /// Whether this position is one of its own.
+    pub(super) fn holds(&self, position: Position) -> bool {
+        (self.first..=self.last).contains(&position)
+    }
+
+    /// The offset in its segment of the event of one of its positions.
+    #[inline]
+    pub(super) fn offset(&self, position: Position) -> Result<u64> {
+        let at = position.get().saturating_sub(self.first.get()) as usize * 4;
+        let unit = Reader::new(self.get(Section::Offsets, at..at.saturating_add(4))?).u32().unwrap_or_default();
         Ok(u64::from(unit) * OFFSET_UNIT)
     }
 
@@ -195,68 +223,72 @@ impl Run {
         Ok(Reader::new(self.get(Section::Times, at..at + 8)?).i64().unwrap_or(i64::MAX))
     }
 
-    fn entry(&self, index: usize) -> Result<(ListHash, u32, Version)> {
-        let mut fields = Reader::new(self.get(Section::Lists, index * ENTRY_BYTES..(index + 1) * ENTRY_BYTES)?);
-        let entry = (|| {
-            let hash = ListHash { key: fields.u64()?, check: fields.u32()? };
-            Some((hash, fields.u32()?, Version::new(fields.u64()?)))
-        })();
-        entry.ok_or_else(|| self.damage(0, "an entry is cut short"))
-    }
-
-    /// The list at this place in the order of hashes; `None` behind the last.
-    pub(super) fn list_at(&self, index: usize) -> Result<Option<(ListHash, ListPlace)>> {
-        if index >= self.lists {
+    /// The list that begins at this byte of the section; `None` behind the last.
+    pub(super) fn list_at(&self, at: usize) -> Result<Option<(ListHash, ListPlace)>> {
+        let end = self.range(Section::Lists).len();
+        if at >= end {
             return Ok(None);
         }
-        let (hash, start, first_version) = self.entry(index)?;
-        let end = match index + 1 < self.lists {
-            true => self.entry(index + 1)?.1 as usize,
-            false => self.range(Section::Postings).len(),
-        };
-        Ok(Some((hash, ListPlace { first_version, postings: start as usize..end })))
+        let bytes = self.get(Section::Lists, at..end.min(at + LIST_HEAD_BYTES))?;
+        let list = bytes.split_at_checked(12).and_then(|(hash, mut rest)| {
+            let mut fields = Reader::new(hash);
+            let hash = ListHash { key: fields.u64()?, check: fields.u32()? };
+            let first_version = Version::new(take_varint(&mut rest)?);
+            let len = usize::try_from(take_varint(&mut rest)?).ok()?;
+            let start = at + bytes.len() - rest.len();
+            let postings = start..start.checked_add(len).filter(|after| *after <= end)?;
+            Some((hash, ListPlace { first_version, postings }))
+        });
+        list.map(Some).ok_or_else(|| self.bad_postings())
     }
 
-    /// Looks a list up: one look at the filter, and if that lets it through, a few at the table.
-    pub(super) fn find(&self, hash: ListHash) -> Result<Option<ListPlace>> {
+    /// The bytes of the section that hold a list if it is here; `None` when the filter says that it is not.
+    pub(super) fn bucket(&self, hash: ListHash) -> Result<Option<Range<usize>>> {
         let (start, len) = filter::block(self.range(Section::Filter).len(), hash);
         if !filter::may_contain(self.get(Section::Filter, start..start + len)?, hash) {
             return Ok(None);
         }
-        // Hashes are spread evenly, so where one lies can be guessed; each wrong guess narrows the range.
-        let (mut low, mut high) = (0, self.lists);
-        let (mut low_key, mut high_key) = (0u64, u64::MAX);
-        for round in 0.. {
-            if low >= high {
-                break;
-            }
-            let span = (high - low) as u128;
-            let guess = match round {
-                0..8 => {
-                    let share = u128::from(hash.key - low_key) * span / (u128::from(high_key - low_key) + 1);
-                    low + share as usize
-                }
-                _ => low + (high - low) / 2,
-            };
-            let (found, ..) = self.entry(guess)?;
-            match found.cmp(&hash) {
-                std::cmp::Ordering::Equal => return Ok(self.list_at(guess)?.map(|(_, list)| list)),
-                std::cmp::Ordering::Less => (low, low_key) = (guess + 1, found.key),
-                std::cmp::Ordering::Greater => (high, high_key) = (guess, found.key),
+        let at = bucket_of(hash.key, buckets(self.lists)) * BUCKET_BYTES;
+        let mut fields = Reader::new(self.get(Section::Directory, at..at + 2 * BUCKET_BYTES)?);
+        let (start, end) = (fields.u32().unwrap_or_default(), fields.u32().unwrap_or_default());
+        Ok(Some(start as usize..end as usize))
+    }
+
+    /// Looks at a bucket that will be searched, so that what is not in the processor's caches is on its way.
+    pub(super) fn look_at(&self, bucket: &Range<usize>) {
+        let start = self.range(Section::Lists).start;
+        black_box([bucket.start, bucket.end].map(|at| self.pages.glance(start.saturating_add(at))));
+    }
+
+    /// The list, if it is in this bucket.
+    pub(super) fn find_in(&self, bucket: Range<usize>, hash: ListHash) -> Result<Option<ListPlace>> {
+        let mut at = bucket.start;
+        while at < bucket.end {
+            match self.list_at(at)? {
+                Some((found, list)) if found == hash => return Ok(Some(list)),
+                Some((found, list)) if found < hash => at = list.postings.end,
+                _ => break,
             }
         }
         Ok(None)
     }
 
+    /// Looks a list up.
+    pub(super) fn find(&self, hash: ListHash) -> Result<Option<ListPlace>> {
+        match self.bucket(hash)? {
+            Some(bucket) => self.find_in(bucket, hash),
+            None => Ok(None),
+        }
+    }
+
     /// The positions of a list, counted from the first.
     pub(super) fn postings(&self, list: &ListPlace) -> Result<Postings<'_>> {
-        let bytes = self.get(Section::Postings, list.postings.clone())?;
-        Postings::new(bytes)
-            .ok_or_else(|| self.damage(self.range(Section::Postings).start as u64, "postings are cut short"))
+        let bytes = self.get(Section::Lists, list.postings.clone())?;
+        Postings::new(bytes).ok_or_else(|| self.bad_postings())
     }
 
     pub(super) fn bad_postings(&self) -> Error {
-        self.damage(self.range(Section::Postings).start as u64, "postings do not decode")
+        self.damage(self.range(Section::Lists).start as u64, "a list does not decode")
     }
 }
 
@@ -271,8 +303,10 @@ pub(super) struct RunWriter {
     offsets: Vec<u8>,
     times: Vec<i64>,
     lists: Vec<u8>,
+    /// The hash of each list, and where it begins.
+    starts: Vec<(ListHash, u32)>,
+    /// The postings of one list.
     postings: Vec<u8>,
-    hashes: Vec<ListHash>,
 }
 
 impl RunWriter {
@@ -285,8 +319,8 @@ impl RunWriter {
             offsets: Vec::new(),
             times: vec![i64::MIN; blocks as usize],
             lists: Vec::new(),
+            starts: Vec::new(),
             postings: Vec::new(),
-            hashes: Vec::new(),
         }
     }
 
@@ -303,27 +337,41 @@ impl RunWriter {
     }
 
     pub(super) fn list(&mut self, hash: ListHash, first_version: Version, places: &[u32]) {
-        let mut entry = [0; ENTRY_BYTES];
-        let at = self.postings.len() as u32;
-        Writer::new(&mut entry).u64(hash.key).u32(hash.check).u32(at).u64(first_version.get());
-        self.lists.extend_from_slice(&entry);
+        self.postings.clear();
         postings::encode(&mut self.postings, places);
-        self.hashes.push(hash);
+        self.starts.push((hash, self.lists.len() as u32));
+        self.lists.extend_from_slice(&hash.key.to_le_bytes());
+        self.lists.extend_from_slice(&hash.check.to_le_bytes());
+        put_varint(&mut self.lists, first_version.get());
+        put_varint(&mut self.lists, self.postings.len() as u64);
+        self.lists.extend_from_slice(&self.postings);
     }
 
-    /// Whether the postings are still within what an entry can point to.
+    /// Where each bucket begins, and where the last one ends.
+    fn directory(&self) -> Vec<u8> {
+        let buckets = buckets(self.starts.len());
+        let mut lists = self.starts.iter().peekable();
+        let begins = (0..=buckets).map(|bucket| {
+            while lists.next_if(|(hash, _)| bucket_of(hash.key, buckets) < bucket).is_some() {}
+            lists.peek().map_or(self.lists.len() as u32, |(_, start)| *start)
+        });
+        begins.flat_map(u32::to_le_bytes).collect()
+    }
+
+    /// Whether the lists are still within what the directory can point to.
     pub(super) fn fits(&self) -> bool {
-        self.postings.len() < u32::MAX as usize / 2
+        self.lists.len() < u32::MAX as usize / 2
     }
 
     /// Writes the run, durably, and opens it.
     pub(super) fn finish(self, disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> Result<Run> {
-        let mut filter = vec![0; filter::size(self.hashes.len())];
-        self.hashes.iter().for_each(|hash| filter::insert(&mut filter, *hash));
+        let mut filter = vec![0; filter::size(self.starts.len())];
+        self.starts.iter().for_each(|(hash, _)| filter::insert(&mut filter, *hash));
+        let directory = self.directory();
         let times: Vec<u8> = self.times.iter().flat_map(|time| time.to_le_bytes()).collect();
         let mut content = vec![0; pages::PAGE];
         let mut places = [(0u64, 0u64); SECTIONS];
-        for (place, section) in places.iter_mut().zip([&self.offsets, &times, &self.lists, &self.postings, &filter]) {
+        for (place, section) in places.iter_mut().zip([&self.offsets, &times, &directory, &self.lists, &filter]) {
             content.resize(content.len().next_multiple_of(64), 0);
             *place = (content.len() as u64, section.len() as u64);
             content.extend_from_slice(section);
@@ -336,7 +384,7 @@ impl RunWriter {
         let header = |checksum: u32| {
             let mut page = vec![0; pages::PAGE];
             let mut fields = Writer::new(&mut page).bytes(&[0; layout::SEAL_BYTES]).bytes(store);
-            fields = fields.u64(self.first.get()).u64(self.last.get()).u64(self.streams).u64(self.hashes.len() as u64);
+            fields = fields.u64(self.first.get()).u64(self.last.get()).u64(self.streams).u64(self.starts.len() as u64);
             for (start, len) in places {
                 fields = fields.u64(start).u64(len);
             }

@@ -1,6 +1,6 @@
 //! Choosing events by several lists at once.
 
-use super::matches::{Direction, Found, Matches};
+use super::matches::{Direction, Matches};
 use crate::{error::Result, version::Position};
 
 /// The events that are in any of some lists.
@@ -31,7 +31,7 @@ impl Union {
         Ok(best)
     }
 
-    fn take(&mut self, index: usize) -> Result<Option<Found>> {
+    fn take(&mut self, index: usize) -> Result<Option<Position>> {
         match self.lists.get_mut(index) {
             Some(list) => list.next(),
             None => Ok(None),
@@ -56,7 +56,10 @@ impl Selection {
     }
 
     /// The next event.
-    pub(crate) fn next(&mut self) -> Result<Option<Found>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Position>> {
+        if let (None, [list]) = (&self.other, &mut self.one.lists[..]) {
+            return list.next();
+        }
         while let Some((position, index)) = self.one.peek()? {
             let Some(other) = &mut self.other else { return self.one.take(index) };
             other.seek(position)?;

@@ -9,9 +9,10 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
     hash::ListHash,
+    heads::Heads,
     matches::{Direction, Matches, Piece},
     part::{Indexed, Part},
-    run::{INDEX, Run, TIME_BLOCK},
+    run::{INDEX, ListPlace, Run, TIME_BLOCK},
     worker::Worker,
 };
 use crate::{
@@ -32,6 +33,14 @@ pub(crate) struct IndexOptions {
     pub(crate) part_bytes: u64,
     /// Whether runs are written of frozen parts; whoever only reads waits for the writer to do it.
     pub(crate) writes: bool,
+}
+
+/// The newest event of a stream among those up to a position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    pub(crate) until: Position,
 }
 
 /// The index of a store.
@@ -64,36 +73,62 @@ pub(super) struct State {
     pub(super) runs: Arc<Vec<Arc<Run>>>,
     pub(super) frozen: Vec<Arc<Part>>,
     active: Part,
+    heads: Heads,
+}
+
+/// Where an event lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) position: Position,
+    /// In its segment.
+    pub(crate) offset: u64,
 }
 
 impl State {
+    /// The run that covers a position.
+    fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
+        let at = self.runs.partition_point(|run| run.last < position);
+        self.runs.get(at).filter(|run| run.holds(position))
+    }
+
     /// The parts in memory, the newest first.
     fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
         [&self.active].into_iter().chain(self.frozen.iter().rev().map(|part| &**part))
     }
 
+    /// The last position that the runs and parts know.
+    fn last(&self) -> Position {
+        self.active.end().previous()
+    }
+
     fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
+        let head = self.heads.get(stream).filter(|(_, position)| *position <= until);
+        match head.or_else(|| self.newest_in_parts(stream, until)) {
+            Some(newest) => Ok(newest),
+            None => newest_in_runs(&self.runs, stream, until),
+        }
+    }
+
+    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell.
+    fn newest_in_parts(&self, stream: ListHash, until: Position) -> Option<(Version, Position)> {
         let mut version = None;
         for part in self.parts() {
             match part.newest(stream, until) {
-                Some((version, Some(position))) => return Ok((version, position)),
+                Some((version, Some(position))) => return Some((version, position)),
                 // It is behind `until` here: what is before it is in an older part or run.
                 Some((before, None)) => version = Some(before),
                 None => {}
             }
         }
-        if version == Some(Version::NONE) {
-            return Ok((Version::NONE, Position::START));
-        }
-        newest_in_runs(&self.runs, stream, until)
+        (version == Some(Version::NONE)).then_some((Version::NONE, Position::START))
     }
 }
 
 fn newest_in_runs(runs: &[Arc<Run>], stream: ListHash, until: Position) -> Result<(Version, Position)> {
-    for run in runs.iter().rev() {
-        if let Some((mut piece, first_version)) = piece_of_run(run, stream, until)?
-            && let Some(newest) = piece.len().checked_sub(1)
-        {
+    for run in runs.iter().rev().filter(|run| run.first <= until) {
+        let Some(list) = run.find(stream)? else { continue };
+        let (mut piece, first_version) = piece_of_run(run, list, until)?;
+        if let Some(newest) = piece.len().checked_sub(1) {
             return Ok((first_version.plus(newest as u64), piece.position(newest)?));
         }
     }
@@ -102,18 +137,33 @@ fn newest_in_runs(runs: &[Arc<Run>], stream: ListHash, until: Position) -> Resul
 
 /// What a run holds of a list, none behind `until`, and the first version. A run may have been written since the reader
 /// was bounded.
-fn piece_of_run(run: &Arc<Run>, list: ListHash, until: Position) -> Result<Option<(Piece, Version)>> {
-    if run.first > until {
-        return Ok(None);
-    }
-    let Some(list) = run.find(list)? else { return Ok(None) };
+fn piece_of_run(run: &Arc<Run>, list: ListPlace, until: Position) -> Result<(Piece, Version)> {
     let first_version = list.first_version;
     let mut piece = Piece::of_run(run.clone(), list)?;
     if run.last > until {
         let behind = piece.lower_bound(until.next())?;
         piece.narrow(0, behind);
     }
-    Ok(Some((piece, first_version)))
+    Ok((piece, first_version))
+}
+
+/// What the runs hold of a list, as [`piece_of_run`] says it of each.
+fn pieces_of_runs(runs: &[Arc<Run>], list: ListHash, until: Position) -> Result<Vec<(Piece, Version)>> {
+    let mut buckets = Vec::with_capacity(runs.len());
+    for run in runs.iter().take_while(|run| run.first <= until) {
+        if let Some(bucket) = run.bucket(list)? {
+            buckets.push((run, bucket));
+        }
+    }
+    // All at once, and not one after the other.
+    buckets.iter().for_each(|(run, bucket)| run.look_at(bucket));
+    let mut pieces = Vec::with_capacity(buckets.len());
+    for (run, bucket) in buckets {
+        if let Some(list) = run.find_in(bucket, list)? {
+            pieces.push(piece_of_run(run, list, until)?);
+        }
+    }
+    Ok(pieces)
 }
 
 impl Index {
@@ -126,7 +176,12 @@ impl Index {
             disk,
             dir: dir.to_owned(),
             options,
-            state: RwLock::new(State { runs: Arc::new(runs), frozen: Vec::new(), active: Part::new(covered.next()) }),
+            state: RwLock::new(State {
+                runs: Arc::new(runs),
+                frozen: Vec::new(),
+                active: Part::new(covered.next()),
+                heads: Heads::default(),
+            }),
             written: Condvar::new(),
             failed: Mutex::new(false),
         });
@@ -155,14 +210,16 @@ impl Index {
 
     /// The last position that the runs and parts know.
     pub(crate) fn last(&self) -> Position {
-        self.shared.state.read().active.end().previous()
+        self.shared.state.read().last()
     }
 
     /// Adds the next events. Each takes up so many bytes of the log.
     pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)>) {
         let mut state = self.shared.state.write();
+        let State { active, heads, .. } = &mut *state;
         for (event, bytes) in events {
-            state.active.add(&event, bytes);
+            active.add(&event, bytes);
+            heads.put(event.stream, event.version, event.position);
         }
     }
 
@@ -207,28 +264,46 @@ impl Index {
         self.shared.state.read().newest(stream, until)
     }
 
-    /// Looks at what [`Index::newest`] will need of the disk, without holding anyone up.
-    pub(crate) fn warm(&self, stream: ListHash) -> Result<()> {
+    /// Looks for the newest events of streams, without holding anyone up while runs are asked.
+    pub(crate) fn look(&self, streams: &[ListHash]) -> Result<Vec<Looked>> {
         let state = self.shared.state.read();
-        if state.parts().any(|part| part.newest(stream, Position::MAX).is_some()) {
-            return Ok(());
-        }
+        let until = state.last();
+        // In a loop of its own: what is not in the caches is then waited for together.
+        let heads: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
+        let in_memory = |(stream, head): (&ListHash, Option<_>)| head.or_else(|| state.newest_in_parts(*stream, until));
+        let found: Vec<_> = streams.iter().zip(heads).map(in_memory).collect();
         let runs = state.runs.clone();
         drop(state);
-        newest_in_runs(&runs, stream, Position::MAX).map(|_| ())
+        let looked = |(stream, found): (&ListHash, Option<_>)| {
+            let (version, position) = found.map_or_else(|| newest_in_runs(&runs, *stream, until), Ok)?;
+            Ok(Looked { version, position, until })
+        };
+        streams.iter().zip(found).map(looked).collect()
     }
 
     /// The offset in its segment of an event.
     pub(crate) fn offset(&self, position: Position) -> Result<Option<u64>> {
         let state = self.shared.state.read();
-        if let Some(offset) = state.parts().find_map(|part| part.offset(position)) {
-            return Ok(Some(offset));
+        match state.run_of(position) {
+            Some(run) => run.offset(position).map(Some),
+            None => Ok(state.parts().find_map(|part| part.offset(position))),
         }
-        let at = state.runs.partition_point(|run| run.last < position);
-        match state.runs.get(at) {
-            Some(run) if run.first <= position => run.offset((position.get() - run.first.get()) as u32).map(Some),
-            _ => Ok(None),
+    }
+
+    /// Adds to `found` where these events lie, up to the first that cannot be told.
+    pub(crate) fn locate(&self, positions: &[Position], found: &mut Vec<Found>) -> Result<()> {
+        let state = self.shared.state.read();
+        let mut run: Option<&Run> = None;
+        for position in positions.iter().copied() {
+            // Most lie in the same run.
+            run = run.filter(|run| run.holds(position)).or_else(|| state.run_of(position).map(|run| &**run));
+            let offset = match run {
+                Some(run) => run.offset(position)?,
+                None => state.parts().find_map(|part| part.offset(position)).unwrap_or_default(),
+            };
+            found.push(Found { position, offset });
         }
+        Ok(())
     }
 
     /// The events of a list, none behind `until`. Of a stream, with the versions in a range.
@@ -261,11 +336,7 @@ impl Index {
             }
         }
         drop(state);
-        for run in runs.iter() {
-            if let Some((piece, first_version)) = piece_of_run(run, list, until)? {
-                push(piece, first_version);
-            }
-        }
+        pieces_of_runs(&runs, list, until)?.into_iter().for_each(|(piece, first_version)| push(piece, first_version));
         in_memory.into_iter().rev().for_each(|(piece, first_version)| push(piece, first_version));
         Ok(Matches::new(pieces.into_iter(), direction))
     }
@@ -273,8 +344,7 @@ impl Index {
     /// Whether a run holds this event under its stream and version; `None` when no run covers its position.
     pub(crate) fn run_holds(&self, stream: ListHash, version: Version, position: Position) -> Result<Option<bool>> {
         let state = self.shared.state.read();
-        let at = state.runs.partition_point(|run| run.last < position);
-        let Some(run) = state.runs.get(at).filter(|run| run.first <= position).cloned() else { return Ok(None) };
+        let Some(run) = state.run_of(position).cloned() else { return Ok(None) };
         drop(state);
         let Some(list) = run.find(stream)? else { return Ok(Some(false)) };
         let index = version.get().checked_sub(list.first_version.get());
@@ -334,8 +404,7 @@ impl Index {
     /// The last position of the block of positions that `position` is in, if no event in it has a time as late as `time`.
     pub(crate) fn skip_before(&self, position: Position, time: i64) -> Result<Option<Position>> {
         let state = self.shared.state.read();
-        let at = state.runs.partition_point(|run| run.last < position);
-        let Some(run) = state.runs.get(at).filter(|run| run.first <= position) else { return Ok(None) };
+        let Some(run) = state.run_of(position) else { return Ok(None) };
         let last = self.block_end(position).min(run.last);
         Ok((run.time(position)? < time).then_some(last))
     }

@@ -11,7 +11,7 @@ use super::{
     merge,
     part::{Indexed, Part},
     run::{INDEX, Run, RunWriter, TIME_BLOCK},
-    set::{Index, IndexOptions},
+    set::{Found, Index, IndexOptions},
 };
 use crate::{
     disk::OsDisk,
@@ -87,12 +87,15 @@ fn walk(index: &Index, list: ListHash, until: Position, direction: Direction, se
     loop {
         let peeked = matches.peek().unwrap();
         let next = matches.next().unwrap();
-        assert_eq!(peeked, next.map(|found| found.position));
+        assert_eq!(peeked, next);
         match next {
-            Some(next) => found.push((next.position.get(), next.offset)),
-            None => return found,
+            Some(next) => found.push(next),
+            None => break,
         }
     }
+    let mut places = Vec::new();
+    index.locate(&found, &mut places).unwrap();
+    places.iter().map(|Found { position, offset }| (position.get(), *offset)).collect()
 }
 
 /// Whether the index answers as the plain list does, at a bound and sought from a position.

@@ -64,6 +64,18 @@ pub(super) struct Active {
     pub(super) segment: Arc<Segment>,
     /// Behind the newest sequenced record.
     pub(super) end: End,
+    /// Its file was only allocated by this session, and not filled with zeros.
+    pub(super) bulk: bool,
+}
+
+impl Active {
+    /// Gives the unused rest of the file back. That it cannot be is no news: it is there for nothing, as it was before.
+    pub(super) fn release_rest(&self) {
+        let rest = self.end.offset.next_multiple_of(PAGE);
+        if rest < self.segment.header.bytes {
+            let _ = self.segment.file.release(rest);
+        }
+    }
 }
 
 /// What is filled while the batch before is on its way.

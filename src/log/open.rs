@@ -109,7 +109,7 @@ impl Log {
                     dropped = bytes;
                     (entry.end, entry.torn) = (Some(end), checksum);
                 }
-                Tail::Clean => active = Some(Active { segment: Arc::new(segment), end }),
+                Tail::Clean => active = Some(Active { segment: Arc::new(segment), end, bulk: false }),
             }
         }
         let segments = Segments::new(disk.clone(), dir, manifest.store);
@@ -244,6 +244,10 @@ impl Log {
             closed.store(&*self.disk, &self.dir)?;
             *manifest = closed;
         }
+        // Zeros are kept, as commits into them cost least; room that was only allocated is asked for again when need be.
+        if let Some(active) = quiet.sequencer().active.as_ref().filter(|active| active.bulk) {
+            active.release_rest();
+        }
         Ok(())
     }
 
@@ -266,6 +270,11 @@ impl Log {
         let quiet = self.commit.quiet()?;
         let mut manifest = self.manifest.lock();
         if !self.unmarked.load(Ordering::Acquire) {
+            let active = quiet.sequencer().active.clone();
+            if let Some(Active { segment, .. }) = active {
+                // The session before may have given back what it did not use.
+                segment.file.allocate(segment.header.bytes).map_err(|error| segment.io("allocate", error))?;
+            }
             let next = Manifest { clean: false, ..manifest.clone() };
             next.store(&*self.disk, &self.dir)?;
             *manifest = next;

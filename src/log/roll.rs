@@ -7,7 +7,7 @@
 //! 3. the manifest names it, and says how the old one ended.
 //!
 //! Only then is anything written to it. A crash in between leaves the old segment as the last one, and perhaps an empty
-//! file that the next attempt replaces. An error in between, such as a full disk, leaves the log as it was.
+//! file that the next writer removes. An error in between, such as a full disk, leaves the log as it was.
 
 use std::sync::Arc;
 
@@ -77,15 +77,19 @@ impl Log {
         let [a, b, c, d, ..] = self.disk.random();
         let salt = u32::from_le_bytes([a, b, c, d]);
         let header = SegmentHeader { store: next.store, base, bytes: size, salt, previous };
-        let segment = self.begin_segment(header, self.is_bulk(bytes))?;
+        let bulk = self.is_bulk(bytes);
+        let segment = self.begin_segment(header, bulk)?;
 
         next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });
         next.durable = base.previous();
         next.durable_end = End::empty();
         next.store(&*self.disk, &self.dir)?;
         *manifest = next;
+        if let Some(ended) = active {
+            ended.release_rest();
+        }
         let mut sequencer = quiet.into_lock();
-        self.enter(&mut sequencer, segment)?;
+        self.enter(&mut sequencer, segment, bulk)?;
         Ok(sequencer)
     }
 
@@ -102,12 +106,12 @@ impl Log {
     }
 
     /// Makes a segment that the manifest names the one that is written to.
-    fn enter(&self, sequencer: &mut Sequencer, segment: Segment) -> Result<()> {
+    fn enter(&self, sequencer: &mut Sequencer, segment: Segment, bulk: bool) -> Result<()> {
         let segment = Arc::new(segment);
         if let Some(ended) = sequencer.active.take() {
             ended.segment.complete()?;
         }
         self.segments.push_open(segment.clone());
-        sequencer.begin(Active { segment, end: End::empty() })
+        sequencer.begin(Active { segment, end: End::empty(), bulk })
     }
 }

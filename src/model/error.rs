@@ -97,11 +97,11 @@ pub enum ModelError {
         reason: String,
     },
 
-    /// An event took no effect in a projection. It is recorded among its failed events.
-    #[error("the projection `{projection}` failed at position {position}: {source}")]
+    /// A projection or a subscriber could not take an event. A projection has recorded it among its failed events.
+    #[error("`{name}` failed at position {position}: {source}")]
     EventFailed {
-        /// The projection.
-        projection: String,
+        /// The projection's name, or the cursor's of the subscriber.
+        name: String,
         /// The event's position.
         position: Position,
         /// Why.
@@ -130,6 +130,14 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// The rule that forbade it, when it was refused by one of this kind.
+    pub fn refusal<R: std::error::Error + 'static>(&self) -> Option<&R> {
+        match self {
+            ModelError::Refused(reason) => reason.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// A refusal by a rule of the domain.
     pub fn refused(reason: impl std::error::Error + Send + Sync + 'static) -> ModelError {
         ModelError::Refused(Box::new(reason))

@@ -9,7 +9,8 @@
 //! An [`Aggregate`] is a state folded from typed events ([`DomainEvent`]). A [`Repository`] loads it from its stream and
 //! appends what was decided, on the condition that nobody else has written in between. A [`CommandBus`] leads an
 //! [`AggregateCommand`] there, and a [`QueryBus`] leads a [`Query`] to who answers it. A [`Projection`] folds the whole
-//! log into something that answers questions; `SqliteViews` keeps such answers in an SQLite file.
+//! log into something that answers questions: a [`Runner`] hands it the events, and `SqliteViews` keeps the answers in an SQLite
+//! file. An [`EventBus`] hands events to an [`EventHandler`], whose commands [`Repository::execute_once`] carries out once.
 //!
 //! Invariants:
 //!
@@ -25,9 +26,12 @@ mod command;
 mod consistency;
 mod error;
 mod event;
+mod event_bus;
 mod metadata;
 mod page;
 mod projection;
+mod reaction;
+mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
@@ -44,12 +48,14 @@ pub use command::{AggregateCommand, Command, CommandHandler, Committed, InvalidF
 pub use consistency::Consistency;
 pub use error::{ConcurrencyError, ModelError};
 pub use event::{DomainEvent, Upcaster};
+pub use event_bus::{EventBus, EventHandler};
 pub use metadata::Metadata;
 pub use page::{BadPage, Page, Pagination};
 pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,
 };
+pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;

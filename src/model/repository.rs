@@ -141,6 +141,10 @@ impl<A: Aggregate> Repository<A> {
         self
     }
 
+    pub(super) fn store(&self) -> &dyn EventStore {
+        &*self.store
+    }
+
     /// Loads an aggregate: its newest usable snapshot, and the events behind it.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What comes from outside and what goes back: plain types, apart from commands and events, which may change without them.
+//! What comes from outside: plain types, apart from commands, which may change without them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::{
     command::OrderCommand,
     item::{NewItem, ShippingAddress},
 };
-use crate::model::{BusinessTime, Committed};
+use crate::model::BusinessTime;
 
 /// Something asked of an order, as a caller sends it.
 ///
@@ -67,24 +67,6 @@ impl From<OrderRequest> for OrderCommand {
             OrderAction::Deliver => OrderCommand::CompleteDelivery { order_id, at },
             OrderAction::Cancel { reason } => OrderCommand::CancelOrder { order_id, reason, at },
         }
-    }
-}
-
-/// The answer to an [`OrderRequest`] that was carried out, durably.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderReceipt {
-    /// The order's stream.
-    pub stream: String,
-    /// Its version now.
-    pub version: u64,
-    /// The position of what was stored: who asks for a read model that has come this far sees it.
-    pub position: u64,
-}
-
-impl From<Committed> for OrderReceipt {
-    fn from(committed: Committed) -> OrderReceipt {
-        let Committed { stream, version, position, .. } = committed;
-        OrderReceipt { stream: stream.to_string(), version: version.get(), position: position.get() }
     }
 }
 

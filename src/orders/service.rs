@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{
     command::{ImportedOrderCommand, OrderCommand},
     command_handler::OrderCommandHandler,
-    request::{OrderReceipt, OrderRequest},
+    request::OrderRequest,
 };
 use crate::{
     event_store::EventStore,
-    model::{CommandBus, Logging, Metadata, ModelError, Retry, RetryPolicy, Validation},
+    model::{CommandBus, Logging, Metadata, ModelError, Receipt, Retry, Validation},
 };
 
 /// Carries out what is asked of orders, through a [`CommandBus`] that logs, refuses what cannot be meant, and tries again
@@ -47,7 +47,7 @@ impl OrderService {
         let commands = CommandBus::new()
             .with(Logging)
             .with(Validation)
-            .with(Retry::new(RetryPolicy::default()))
+            .with(Retry::default())
             .register::<OrderCommand, _>(handler.clone())?
             .register::<ImportedOrderCommand, _>(handler)?;
         Ok(OrderService { commands })
@@ -63,7 +63,7 @@ impl OrderService {
     /// # Errors
     ///
     /// [`ModelError::InvalidField`] for a request that cannot be meant, and as for [`OrderCommandHandler`].
-    pub async fn handle(&self, request: OrderRequest) -> Result<OrderReceipt, ModelError> {
+    pub async fn handle(&self, request: OrderRequest) -> Result<Receipt, ModelError> {
         self.handle_with(request, Metadata::begin()).await
     }
 
@@ -72,7 +72,7 @@ impl OrderService {
     /// # Errors
     ///
     /// As for [`OrderService::handle`].
-    pub async fn handle_with(&self, request: OrderRequest, metadata: Metadata) -> Result<OrderReceipt, ModelError> {
+    pub async fn handle_with(&self, request: OrderRequest, metadata: Metadata) -> Result<Receipt, ModelError> {
         let command = OrderCommand::from(request);
         Ok(self.commands.dispatch_with(command, metadata).await?.into())
     }

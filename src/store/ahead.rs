@@ -4,10 +4,12 @@
 //! first one is given out. One after the other each would wait for memory several times: for its place in the index, then for its
 //! record.
 
+use super::Store;
 use crate::{
     error::{Error, Result},
-    index::Found,
-    log::{LOOKED_AT, Log, SegmentView},
+    index::{Found, Index},
+    log::{LOOKED_AT, SegmentView},
+    version::Position,
 };
 
 /// The places of the events that come next.
@@ -21,42 +23,46 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// The place of the next event, taken from `more` when there is none ahead, and then `limit` at most.
+    /// The place of the next event. When there is none ahead, positions are taken from `more`, `limit` at most.
     #[inline]
     pub(super) fn next(
         &mut self,
-        log: &Log,
-        view: &SegmentView,
+        store: &Store,
+        view: &mut SegmentView,
         limit: usize,
-        more: impl FnMut() -> Result<Option<Found>>,
+        more: impl FnMut() -> Result<Option<Position>>,
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
-            self.fill(limit, more)?;
-            log.look_at(view, self.found.iter().map(|found| (found.position, found.offset)));
+            self.fill(&store.inner.index, limit, more)?;
+            view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
         }
         let next = self.found.get(self.given).copied();
         self.given += usize::from(next.is_some());
         Ok(next)
     }
 
-    fn fill(&mut self, limit: usize, mut more: impl FnMut() -> Result<Option<Found>>) -> Result<()> {
-        self.found.clear();
+    fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {
         self.given = 0;
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        while self.found.len() < limit.min(LOOKED_AT) {
+        self.found.clear();
+        let mut failed = self.failed.take();
+        let mut positions = Vec::with_capacity(LOOKED_AT);
+        while failed.is_none() && positions.len() < limit.min(LOOKED_AT) {
             match more() {
-                Ok(Some(found)) => self.found.push(found),
+                Ok(Some(position)) => positions.push(position),
                 Ok(None) => break,
-                // What was found before it comes first.
-                Err(error) if !self.found.is_empty() => {
-                    self.failed = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(())
+        if let Err(error) = index.locate(&positions, &mut self.found) {
+            failed = Some(error);
+        }
+        // What lies before an error comes first.
+        match failed {
+            Some(error) if self.found.is_empty() => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(())
+            }
+        }
     }
 }

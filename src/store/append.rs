@@ -150,37 +150,57 @@ impl Store {
         &self,
         appends: Vec<StreamAppend>,
     ) -> impl Future<Output = Result<Vec<Appended>>> + Send + use<> {
+        let sequencing = self.sequence_async(appends);
+        async move { sequencing.await?.await }
+    }
+
+    /// The same in two steps: the outer future is ready when the append has its versions, or was stopped, so that whoever awaits one behind
+    /// the other decides about the order; the inner one when it is acknowledged or refused.
+    pub(crate) fn sequence_async(
+        &self,
+        appends: Vec<StreamAppend>,
+    ) -> impl Future<Output = Result<impl Future<Output = Result<Vec<Appended>>> + Send + use<>>> + Send + use<> {
         let store = self.clone();
         async move {
-            let mut request = store.request(appends)?;
+            let request = store.request(appends)?;
             store.inner.log.start_committer()?;
-            loop {
-                store.look_up(&mut request)?;
-                let mut waiting = Some(request);
-                let (back, sequenced) = match poll_fn(|context| store.admit(&mut waiting, context.waker())).await? {
-                    Admitted::Sequenced(sequenced) => sequenced,
-                    Admitted::Parked(ticket) => poll_fn(|context| ticket.poll(context)).await?,
-                };
-                request = back;
-                match sequenced {
-                    Sequenced::Placed(placed) => {
-                        let (first_version, version) = (placed[0].first_version, placed[0].version);
-                        let all = Appended { first_version, version, position: last(&placed) };
-                        return Pending::new(&store.inner.log, all).await.map(|_| placed);
+            let mut step = store.step(request).await?;
+            Ok(async move {
+                loop {
+                    let (request, by) = match step {
+                        Step::Placed(pending, placed) => return pending.await.map(|_| placed),
+                        Step::Stopped(request, by) => (request, by),
+                    };
+                    let mut waiter = None;
+                    let durable = |context: &mut Context<'_>| {
+                        await_log(&store.inner.log, by, Goal::Durable, &mut waiter, context)
+                    };
+                    poll_fn(durable).await?;
+                    if let Some(first_answers) = store.settle(&request)? {
+                        return Ok(first_answers);
                     }
-                    Sequenced::Stopped(by) => {
-                        let mut waiter = None;
-                        let durable = |context: &mut Context<'_>| {
-                            await_log(&store.inner.log, by, Goal::Durable, &mut waiter, context)
-                        };
-                        poll_fn(durable).await?;
-                    }
+                    step = store.step(request).await?;
                 }
-                if let Some(first_answers) = store.settle(&request)? {
-                    return Ok(first_answers);
-                }
-            }
+            })
         }
+    }
+
+    /// Sequences a task's append, as soon as there is room for it.
+    async fn step(&self, mut request: Request) -> Result<Step> {
+        self.look_up(&mut request)?;
+        let mut waiting = Some(request);
+        let (request, sequenced) = match poll_fn(|context| self.admit(&mut waiting, context.waker())).await? {
+            Admitted::Sequenced(sequenced) => sequenced,
+            Admitted::Parked(ticket) => poll_fn(|context| ticket.poll(context)).await?,
+        };
+        Ok(match sequenced {
+            Sequenced::Placed(placed) => {
+                let (first_version, version) = (placed[0].first_version, placed[0].version);
+                let all = Appended { first_version, version, position: last(&placed) };
+                Step::Placed(Pending::new(&self.inner.log, all), placed)
+            }
+            Sequenced::Stopped(by) => Step::Stopped(request, by),
+        })
     }
 
     /// Makes everything durable that has been appended so far. With [`crate::Durability::Always`] whatever was
@@ -207,6 +227,13 @@ fn last(placed: &[Appended]) -> Position {
 /// The answer to an append to one stream.
 fn one(placed: Vec<Appended>) -> Result<Appended> {
     placed.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
+}
+
+/// What has become of a task's append.
+enum Step {
+    Placed(Pending, Vec<Appended>),
+    /// The event of this position may refuse it, once that is durable.
+    Stopped(Request, Position),
 }
 
 /// How a task's append goes on.

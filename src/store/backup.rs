@@ -141,8 +141,8 @@ impl Store {
     /// Where the record of a position ends.
     fn end_of(&self, last: Position) -> Result<End> {
         let offset = self.inner.index.offset(last)?.unwrap_or_default();
-        let (view, mut buffer) = (self.inner.log.view(), Bytes::new());
-        let record = self.inner.log.record(&view, last, offset, &mut buffer)?;
+        let (mut view, mut buffer) = (self.inner.log.view(), Bytes::new());
+        let record = self.inner.log.record(&mut view, last, offset, &mut buffer)?;
         Ok(End { offset: offset + record.footprint(), checksum: record.checksum() })
     }
 }

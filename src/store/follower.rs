@@ -31,8 +31,9 @@ use parking_lot::Mutex;
 
 use super::{
     directory::{Published, load_manifest},
+    lost::StandIn,
     open::Parts,
-    recorded,
+    recorded::Indexing,
 };
 use crate::{
     disk::{Disk, DiskThread},
@@ -160,12 +161,15 @@ impl Shared {
                 Err(Error::NotAStore { path: self.dir.clone(), reason })
             }
         };
+        let mut indexing = Indexing::new();
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
             let position = record.header().position;
-            let decoded = recorded::decode_any(record);
-            let indexed = match decoded.map_err(|fault| segment.damage(offset, position, fault))? {
-                Ok(event) => recorded::indexed(&self.index, &event, offset),
-                Err(lost) => lost.indexed(position, offset),
+            let indexed = match indexing.next(&self.index, record, offset) {
+                Ok(indexed) => indexed,
+                Err(fault) => match StandIn::decode(record) {
+                    Some(lost) => lost.indexed(position, offset),
+                    None => return Err(segment.damage(offset, position, fault).into()),
+                },
             };
             self.index.add([(indexed, record.footprint())].into_iter());
             Ok(())

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{cursor_file::CursorFile, recorded, snapshot_file::SnapshotFile};
 use crate::{
-    event::{EventType, StreamName},
+    event::{EventType, RecordedEvent, StreamName},
     log,
 };
 
@@ -13,7 +13,10 @@ pub(crate) fn record(bytes: &[u8]) {
     let Some((salt, bytes)) = bytes.split_first_chunk() else { return };
     let bytes = Bytes::copy_from_slice(bytes);
     let Some(read) = log::fuzzing::record(&bytes, u32::from_le_bytes(*salt)) else { return };
-    let Ok(event) = recorded::decode(&read) else { return };
+    let mut event = RecordedEvent::none();
+    if recorded::decode_into(&read, &mut event).is_err() {
+        return;
+    }
     let (stream, event_type) = (event.stream(), event.event_type());
     assert_eq!(event.position(), read.header().position);
     assert_eq!(StreamName::new(stream.as_str()), Ok(stream.clone()));

@@ -53,7 +53,7 @@ pub use backup::{BackupProgress, BackupReport};
 pub use cursor::Cursor;
 pub use durability::Durability;
 pub use missing::LostVersions;
-pub use open::{Stats, Store};
+pub use open::Store;
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
 pub use read::{StreamEvents, Streams};

@@ -17,15 +17,15 @@ use super::{
     lost::StandIn,
     options::{OpenProgress, Options, Report},
     recent::Recents,
-    recorded,
+    recorded::Indexing,
     snapshot::Snapshots,
 };
 use crate::{
     disk::{Access, Disk, DiskLock},
     error::{Damage, Error, Result},
-    event::{RecordedEvent, StreamName},
-    event_store::Watchers,
-    index::{Index, IndexOptions},
+    event::StreamName,
+    event_store::{Stats, Watchers},
+    index::{Index, IndexOptions, Indexed},
     log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
@@ -119,7 +119,14 @@ impl Options {
         mode.known = known;
         let total_bytes = manifest.segments.iter().map(|entry| entry.bytes).sum();
         let progress = OpenProgress { bytes: 0, total_bytes };
-        let mut build = Build { index: &index, known, progress, report: self.report.as_ref(), fault: None };
+        let mut build = Build {
+            index: &index,
+            known,
+            progress,
+            report: self.report.as_ref(),
+            indexing: Indexing::new(),
+            fault: None,
+        };
         let watchers = Arc::new(Watchers::default());
         let observer = Arc::new(Wake(watchers.clone()));
         let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build);
@@ -248,26 +255,6 @@ impl Inner {
     }
 }
 
-/// Some numbers about a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Events in the log.
-    pub events: u64,
-    /// Streams with at least one event.
-    pub streams: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Size of the segment files in bytes, the unused part of the last one included.
-    pub bytes: u64,
-    /// Index files.
-    pub index_runs: u64,
-    /// Size of the index files in bytes.
-    pub index_bytes: u64,
-    /// Position of the newest event.
-    pub last_position: Position,
-}
-
 impl Store {
     /// Opens the store in this directory, creating it if it does not exist. See [`Options::open`] for the errors.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
@@ -315,6 +302,7 @@ struct Build<'a> {
     known: Position,
     progress: OpenProgress,
     report: Option<&'a Report>,
+    indexing: Indexing,
     /// Why the index could not be asked.
     fault: Option<Error>,
 }
@@ -324,10 +312,13 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let position = record.header().position;
-        let added = match recorded::decode_any(record)? {
-            Ok(event) => add_checked(self.index, &event, offset, record.footprint()),
-            Err(lost) => add_lost(self.index, &lost, position, offset, record.footprint()),
+        let (position, bytes) = (record.header().position, record.footprint());
+        let added = match self.indexing.next(self.index, record, offset) {
+            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event().stream_str(), bytes),
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
+                add_lost(self.index, &lost, position, offset, bytes)
+            }
         };
         added.unwrap_or_else(|error| {
             let text = error.to_string();
@@ -353,12 +344,12 @@ impl Visitor for Build<'_> {
 
 /// Adds an event to the index, and checks it against those before it: versions have no gap. The outer error is the index's
 /// own.
-pub(super) fn add_checked(index: &Index, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
-    let before = index.add_checked(&recorded::indexed(index, event, offset), bytes)?;
-    if before.next() == event.version() {
+pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u64) -> Result<Result<(), String>> {
+    let (before, version) = (index.add_checked(event, bytes)?, event.version);
+    if before.next() == version {
         return Ok(Ok(()));
     }
-    Ok(Err(format!("version {} of stream `{}` follows version {before}", event.version(), event.stream())))
+    Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
 }
 
 /// As [`add_checked`], for what stands for a lost event.

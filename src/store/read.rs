@@ -43,7 +43,13 @@ impl Store {
     /// The streams and their versions, in order of first event, as far as they are durable now. After an error the
     /// iterator ends.
     pub fn streams(&self) -> Streams<'_> {
-        Streams { store: self, until: self.inner.visible(), view: self.inner.log.view(), firsts: None, ended: false }
+        self.streams_after(Position::START)
+    }
+
+    /// The streams whose first event lies behind a position.
+    pub(crate) fn streams_after(&self, after: Position) -> Streams<'_> {
+        let (until, view) = (self.inner.visible(), self.inner.log.view());
+        Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), position: after, ended: false }
     }
 
     /// The event of a position; `None` when there is no durable one. A lost one is an error.
@@ -53,7 +59,7 @@ impl Store {
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
         let mut event = RecordedEvent::none();
-        match self.read_into(&self.inner.log.view(), Found { position, offset }, &mut event)? {
+        match self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)? {
             Ok(()) => Ok(Some(event)),
             Err(_) => Err(Lost::Positions { first: position, last: position }.into()),
         }
@@ -62,7 +68,7 @@ impl Store {
     /// Reads the event that lies there, in place of the one that `event` was. The inner error is what stands for a lost one.
     pub(super) fn read_into(
         &self,
-        view: &SegmentView,
+        view: &mut SegmentView,
         found: Found,
         event: &mut RecordedEvent,
     ) -> Result<Result<(), StandIn>> {
@@ -147,7 +153,7 @@ impl StreamEvents<'_> {
                 none.insert((matches, (!*backwards).then_some(from)))
             }
         };
-        let Some(found) = ahead.next(&store.inner.log, view, *limit, || matches.next())? else { return Ok(false) };
+        let Some(found) = ahead.next(store, view, *limit, || matches.next())? else { return Ok(false) };
         let read = store.read_into(view, found, event)?;
         let version = match &read {
             Ok(()) => event.version(),
@@ -184,20 +190,37 @@ pub struct Streams<'a> {
     until: Result<Position>,
     view: SegmentView,
     firsts: Option<Matches>,
+    ahead: Ahead,
+    /// Of the first event of the stream that was given out last.
+    position: Position,
     ended: bool,
 }
 
 impl Streams<'_> {
+    /// The position of the first event of the stream that was given out last.
+    #[cfg(feature = "server")]
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
     fn step(&mut self) -> Result<Option<(StreamName, Version)>> {
         let until = self.until.clone()?;
         let index = &self.store.inner.index;
         let firsts = match &mut self.firsts {
             Some(firsts) => firsts,
-            none => none.insert(index.firsts(until)?),
+            none => {
+                let firsts = none.insert(index.firsts(until)?);
+                firsts.seek(self.position.next())?;
+                firsts
+            }
         };
-        let Some(found) = firsts.next()? else { return Ok(None) };
+        let ahead = &mut self.ahead;
+        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, || firsts.next())? else {
+            return Ok(None);
+        };
+        self.position = found.position;
         let mut event = RecordedEvent::none();
-        let there = match self.store.read_into(&self.view, found, &mut event)? {
+        let there = match self.store.read_into(&mut self.view, found, &mut event)? {
             Ok(()) if event.version() != Version::FIRST => {
                 return Err(self.store.misled(found, Some(&event), "the first event of a stream"));
             }
@@ -213,12 +236,14 @@ impl Streams<'_> {
 
 impl Streams<'_> {
     /// The first event that is there of the stream whose first event is lost.
-    fn first_there(&self, lost: &StandIn, until: Position) -> Result<Option<RecordedEvent>> {
+    fn first_there(&mut self, lost: &StandIn, until: Position) -> Result<Option<RecordedEvent>> {
         let Some((list, _)) = lost.stream else { return Ok(None) };
         let mut matches = self.store.inner.index.matches(list, None, until, Direction::Forwards)?;
-        while let Some(found) = matches.next()? {
+        while let Some(position) = matches.next()? {
+            let offset = self.store.inner.index.offset(position)?.unwrap_or_default();
+            let found = Found { position, offset };
             let mut event = RecordedEvent::none();
-            if self.store.read_into(&self.view, found, &mut event)?.is_ok() {
+            if self.store.read_into(&mut self.view, found, &mut event)?.is_ok() {
                 return Ok(Some(event));
             }
         }

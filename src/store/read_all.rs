@@ -57,13 +57,13 @@ impl Places {
         since: &mut Option<Since>,
         after: Position,
         until: Position,
-    ) -> Result<Option<Found>> {
+    ) -> Result<Option<Position>> {
         match self {
             Places::Down(position) if *position <= after => Ok(None),
             Places::Down(position) => {
                 let next = *position;
                 *position = next.previous();
-                Ok(Some(Found { position: next, offset: index.offset(next)?.unwrap_or_default() }))
+                Ok(Some(next))
             }
             Places::Selected(selection) => {
                 while let (Some(since), Some(next)) = (since.as_mut(), selection.peek()?) {
@@ -255,7 +255,7 @@ impl<'a> AllEvents<'a> {
             let first = if self.read.backwards { self.until } else { self.read.after.next() };
             self.source = Some(self.begin(first)?);
         }
-        let (index, log) = (&self.store.inner.index, &self.store.inner.log);
+        let index = &self.store.inner.index;
         if let (Some(Source::Scan(scan)), Some(since)) = (&self.source, &mut self.since)
             && let Some(next) = scan.position()
         {
@@ -265,7 +265,7 @@ impl<'a> AllEvents<'a> {
                 _ => {}
             }
         }
-        let Self { source, since, event, read, until, .. } = self;
+        let Self { store, view, source, since, event, read, until, .. } = self;
         match source {
             Some(Source::Scan(scan)) => {
                 if !scan.advance()? {
@@ -278,8 +278,8 @@ impl<'a> AllEvents<'a> {
             }
             Some(Source::Places(places, ahead)) => {
                 let more = || places.next(index, since, read.after, *until);
-                let Some(found) = ahead.next(log, &self.view, read.limit, more)? else { return Ok(None) };
-                Ok(Some((found, self.store.read_into(&self.view, found, event)?)))
+                let Some(found) = ahead.next(store, view, read.limit, more)? else { return Ok(None) };
+                Ok(Some((found, store.read_into(view, found, event)?)))
             }
             None => Ok(None),
         }

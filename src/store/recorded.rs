@@ -10,6 +10,8 @@
 //!
 //! - `timestamp` is in microseconds since 1970-01-01T00:00:00Z.
 
+use std::mem;
+
 use uuid::Uuid;
 
 use super::lost::StandIn;
@@ -61,23 +63,49 @@ pub(super) fn place(draft: &mut Draft, from: usize, count: usize, version: Versi
     }
 }
 
-/// What the index keeps of an event that was read at `offset` of its segment.
-pub(super) fn indexed(index: &Index, event: &RecordedEvent, offset: u64) -> Indexed {
-    let stream = event.stream();
-    Indexed {
-        position: event.position(),
-        offset,
-        version: event.version(),
-        time: event.timestamp().as_micros(),
-        stream: index.stream(stream.as_str()),
-        event_type: index.event_type(event.event_type().as_str()),
-        category: category_list(index, &stream),
+/// Tells what the index keeps of events that are read one behind the other: neighbours often have the same stream or type.
+#[derive(Debug)]
+pub(super) struct Indexing {
+    event: RecordedEvent,
+    before: RecordedEvent,
+    /// Of the event.
+    indexed: Option<Indexed>,
+}
+
+impl Indexing {
+    pub(super) fn new() -> Indexing {
+        Indexing { event: RecordedEvent::none(), before: RecordedEvent::none(), indexed: None }
+    }
+
+    /// The event that was read last.
+    pub(super) fn event(&self) -> &RecordedEvent {
+        &self.event
+    }
+
+    /// Reads the next event, at `offset` of its segment.
+    pub(super) fn next(&mut self, index: &Index, read: &Read<'_>, offset: u64) -> Result<Indexed, String> {
+        let known = self.indexed.take();
+        mem::swap(&mut self.event, &mut self.before);
+        decode_into(read, &mut self.event)?;
+        let Indexing { event, before, .. } = &*self;
+        let (name, event_type) = (event.stream_str(), event.event_type_str());
+        let (stream, category) = match known {
+            Some(known) if before.stream_str() == name => (known.stream, known.category),
+            _ => (index.stream(name), category_list(index, name)),
+        };
+        let event_type = match known {
+            Some(known) if before.event_type_str() == event_type => known.event_type,
+            _ => index.event_type(event_type),
+        };
+        let (position, version) = (event.position(), event.version());
+        let time = event.timestamp().as_micros();
+        Ok(*self.indexed.insert(Indexed { position, offset, version, time, stream, event_type, category }))
     }
 }
 
 /// The list of a stream's category; a stream whose name has no `-` needs none beside its own.
-pub(super) fn category_list(index: &Index, stream: &StreamName) -> Option<ListHash> {
-    (stream.category() != stream.as_str()).then(|| index.category(stream.category()))
+pub(super) fn category_list(index: &Index, stream: &str) -> Option<ListHash> {
+    stream.split_once('-').map(|(category, _)| index.category(category))
 }
 
 /// What a valid record holds: an event, or what stands for one that is lost. The error says why it is neither.

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     event::{EventId, EventType, NewEvent, RecordedEvent},
     event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
-    index::{Index, Indexed, ListHash},
+    index::{Index, Indexed, ListHash, Looked},
     limits,
     log::{Draft, Sequencing},
     version::{ExpectedVersion, Position, Version},
@@ -37,6 +37,8 @@ pub(super) struct Request {
 struct Stream {
     list: ListHash,
     category: Option<ListHash>,
+    /// What was found before the lock was taken.
+    looked: Looked,
     /// The stream's newest ids, when they had to be read.
     recent: Option<Recent>,
 }
@@ -65,15 +67,16 @@ impl Store {
         StreamAppend::check(&appends)?;
         let (index, now) = (&self.inner.index, self.inner.disk.now());
         let draft = recorded::draft(&appends, now);
-        let (mut streams, mut topics) = (Vec::with_capacity(appends.len()), Vec::new());
+        let mut streams = Vec::with_capacity(appends.len());
+        let mut topics = Vec::with_capacity(2 * appends.len() + draft.len());
         let mut events = Vec::with_capacity(draft.len());
         let mut last: Option<(&EventType, ListHash)> = None;
-        for append in &appends {
-            let list = index.stream(append.stream.as_str());
-            // What the version check needs of the disk is fetched before anyone is held up by it.
-            index.warm(list)?;
-            let category = recorded::category_list(index, &append.stream);
-            streams.push(Stream { list, category, recent: None });
+        let lists: Vec<ListHash> = appends.iter().map(|append| index.stream(append.stream.as_str())).collect();
+        // The version check may have to ask the disk: that is done before anyone is held up by it.
+        let all_looked = index.look(&lists)?;
+        for ((append, list), looked) in appends.iter().zip(lists).zip(all_looked) {
+            let category = recorded::category_list(index, append.stream.as_str());
+            streams.push(Stream { list, category, looked, recent: None });
             topics.push(list.topic());
             topics.extend(category.map(ListHash::topic));
             for event in &append.events {
@@ -148,8 +151,12 @@ impl Request {
             index.freeze();
         }
         let mut newest = Vec::with_capacity(self.streams.len());
+        let known = index.last();
         for (append, stream) in self.appends.iter().zip(&mut self.streams) {
-            let (version, position) = index.newest(stream.list, Position::MAX)?;
+            let Looked { version, position, until } = stream.looked;
+            // Mostly nothing was appended since.
+            let (version, position) =
+                if until == known { (version, position) } else { index.newest(stream.list, Position::MAX)? };
             if !append.expected.accepts(version) || is_suspect(append, stream, version, recents) {
                 return Ok(Sequenced::Stopped(position));
             }

@@ -247,7 +247,7 @@ impl Store {
         let (index, until) = (&self.inner.index, self.inner.visible()?);
         let list = index.stream(stream.as_str());
         let mut matches = index.matches(list, Some((version, version)), until, Direction::Forwards)?;
-        Ok(matches.next()?.map(|found| found.position))
+        matches.next()
     }
 
     /// The event of a stream at a version, if it is durable.

@@ -110,6 +110,12 @@ impl Subscription {
         poll_fn(|context| self.following.poll_next(context))
     }
 
+    /// Ready when there is a next event, which stays there.
+    #[cfg(feature = "server")]
+    pub(crate) fn ready(&mut self) -> impl Future<Output = Result<()>> + Send {
+        poll_fn(|context| self.following.poll_ready(context))
+    }
+
     /// Notes under the name of the cursor that everything up to this position is done with. It is on the disk when this returns.
     /// It may lie before what was acknowledged last: then the events behind it come again after a restart.
     ///

@@ -11,13 +11,13 @@ use super::{
     },
     lost::StandIn,
     open::{add_checked, add_lost},
-    recorded,
+    recorded::Indexing,
 };
 use crate::{
     disk::{Access, Disk, OsDisk},
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
-    index::{Index, IndexOptions},
+    index::{Index, IndexOptions, Indexed},
     log::{Depth, Manifest, Read, Salvage, Segment, StandIns, Tail, Visitor, identify, walk},
     version::Position,
 };
@@ -139,7 +139,8 @@ fn verify_files(
     index.check(&mut |damage| verified.faults.push(damage));
     let beside = Beside::read(disk, dir, manifest.store)?;
     let index_faults = verified.faults.len();
-    let mut check = Check { index, beside, verified, index_faults, total_bytes, progress };
+    let indexing = Indexing::new();
+    let mut check = Check { index, indexing, beside, verified, index_faults, total_bytes, progress };
     let walked = walk(disk, dir, &manifest, Access::Read, Depth::Full, until, &mut check)?;
     check.verified.segments = walked.readable;
     if let Some((_, Tail::Torn { bytes, .. })) = walked.tail {
@@ -191,6 +192,7 @@ impl Store {
 /// Notes faults and goes on.
 struct Check<'a> {
     index: Index,
+    indexing: Indexing,
     beside: Beside,
     verified: Verified,
     /// How many of the faults are the index's.
@@ -201,14 +203,14 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Compares an event with what the index has of it, or with those before it where no run covers it.
-    fn check(&self, event: &RecordedEvent, offset: u64, bytes: u64) -> Result<Result<(), String>> {
-        let (stream, version) = (event.stream(), event.version());
-        match self.index.run_holds(self.index.stream(stream.as_str()), version, event.position())? {
+    fn check(&self, event: &RecordedEvent, indexed: &Indexed, bytes: u64) -> Result<Result<(), String>> {
+        let (stream, version) = (event.stream_str(), indexed.version);
+        match self.index.run_holds(indexed.stream, version, indexed.position)? {
             Some(true) => Ok(Ok(())),
             Some(false) => {
-                Err(self.unknown(event.position(), format!("it does not know version {version} of `{stream}` there")))
+                Err(self.unknown(indexed.position, format!("it does not know version {version} of `{stream}` there")))
             }
-            None => add_checked(&self.index, event, offset, bytes),
+            None => add_checked(&self.index, indexed, stream, bytes),
         }
     }
 
@@ -230,13 +232,15 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
-        let checked = match recorded::decode_any(record)? {
-            Ok(event) => {
+        let checked = match self.indexing.next(&self.index, record, offset) {
+            Ok(indexed) => {
+                let event = self.indexing.event();
                 self.verified.events += 1;
-                self.beside.compare(&event);
-                self.check(&event, offset, record.footprint())
+                self.beside.compare(event);
+                self.check(event, &indexed, record.footprint())
             }
-            Err(lost) => {
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
                 self.verified.lost += 1;
                 self.check_lost(&lost, record.header().position, offset, record.footprint())
             }

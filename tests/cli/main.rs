@@ -8,6 +8,7 @@ mod reading;
 mod repairing;
 #[path = "../support/mod.rs"]
 mod support;
+mod users;
 
 use std::io::{BufRead, BufReader, Read, Write};
 

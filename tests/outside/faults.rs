@@ -95,7 +95,7 @@ fn disturb(how: &str) {
             assert!(undisturbed.is_some(), "{call} is disturbed for ever");
         }
         let Seen { disturbed, acknowledged, failed_commits, in_flight } = seen;
-        println!(
+        say!(
             "{how}, {}: {disturbed} runs disturbed, {failed_commits} of them in a commit, {acknowledged} appends acknowledged, \
              {in_flight} not acknowledged and stored",
             workload.what

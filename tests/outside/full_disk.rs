@@ -91,7 +91,7 @@ fn fill_it(disk: &Disk) {
     filled += disk.fill();
     worker.kill();
     refused += restart_while_full(disk, &mut stored);
-    println!("{filled} bytes of filling, {stored} events stored, {refused} appends refused");
+    say!("{filled} bytes of filling, {stored} events stored, {refused} appends refused");
     assert!(stored > 100 && refused >= 20, "too little to show anything");
 }
 

@@ -18,29 +18,36 @@ use crate::{
     worker::{CURSOR, Role, Worker},
 };
 
+/// Kills of writers of one store. All of it is read after each, so the long run takes more stores and not more kills of each.
+const KILLS: usize = 20;
+
 #[test]
 fn every_acknowledged_event_survives_a_kill_at_any_moment() {
-    let kills = cycles(20, 200);
+    let stores = cycles(1, 10);
     let mut random = Random::seeded();
-    let factlog = Factlog::new();
-    // What was sent as each version; the last ones may not have been stored.
-    let mut sent: Vec<u64> = Vec::new();
-    let mut acknowledged = 0;
-    for kill in 0..kills {
-        let acks = append_until_killed(&factlog, &mut random, &mut sent);
-        acknowledged += acks.len();
-        let stored: Vec<u64> =
-            factlog.json(&["read", "s"], "").iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
-        for (version, position) in acks {
-            assert_eq!(version, position, "the log holds one stream");
-            assert!(version <= stored.len(), "kill {kill}: version {version} was acknowledged and is gone");
+    let (mut acknowledged, mut events) = (0, 0);
+    for _ in 0..stores {
+        let factlog = Factlog::new();
+        // What was sent as each version; the last ones may not have been stored.
+        let mut sent: Vec<u64> = Vec::new();
+        for kill in 0..KILLS {
+            let acks = append_until_killed(&factlog, &mut random, &mut sent);
+            acknowledged += acks.len();
+            let stored: Vec<u64> =
+                factlog.json(&["read", "s"], "").iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+            for (version, position) in acks {
+                assert_eq!(version, position, "the log holds one stream");
+                assert!(version <= stored.len(), "kill {kill}: version {version} was acknowledged and is gone");
+            }
+            assert!(stored.len() <= sent.len(), "kill {kill}: more stored than sent");
+            assert_eq!(stored, sent[..stored.len()], "kill {kill}");
+            sent.truncate(stored.len());
         }
-        assert!(stored.len() <= sent.len(), "kill {kill}: more stored than sent");
-        assert_eq!(stored, sent[..stored.len()], "kill {kill}");
-        sent.truncate(stored.len());
+        assert_eq!(factlog.run(&["verify"], "").code, Some(0));
+        events += sent.len();
     }
-    assert_eq!(factlog.run(&["verify"], "").code, Some(0));
-    println!("{kills} kills, {acknowledged} acknowledgements, {} events", sent.len());
+    let kills = stores * KILLS;
+    say!("the command: {kills} kills, {acknowledged} acknowledgements, {events} events");
     assert!(acknowledged > kills * 10, "too few acknowledgements to show anything: {acknowledged}");
 }
 
@@ -94,14 +101,39 @@ fn wait(time: Duration) {
     }
 }
 
+/// What was seen at several writers and a subscriber.
+#[derive(Debug, Default)]
+struct Seen {
+    before_the_first_append: usize,
+    acknowledged: usize,
+    events: usize,
+    redelivered: usize,
+    behind: usize,
+}
+
 #[test]
 fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
-    let kills = cycles(20, 200);
+    let stores = cycles(1, 10);
     let mut random = Random::seeded();
+    let mut seen = Seen::default();
+    for _ in 0..stores {
+        kill_a_crowd(&mut random, &mut seen);
+    }
+    let kills = stores * KILLS;
+    let Seen { before_the_first_append, acknowledged, events, redelivered, behind } = seen;
+    say!(
+        "several writers and a subscriber: {kills} kills, {before_the_first_append} of them before the first append, \
+         {acknowledged} appends acknowledged, {events} events, all delivered, {redelivered} again after a kill, \
+         {behind} times with some behind the cursor"
+    );
+    assert!(acknowledged > kills * 20 && redelivered > kills / 5 && behind > kills / 2, "too little to show anything");
+}
+
+fn kill_a_crowd(random: &mut Random, seen: &mut Seen) {
     let factlog = Factlog::new();
     let mut ledger = Ledger::default();
-    let (mut events, mut while_opening, mut ahead) = (0, 0, 0);
-    for run in 0..kills {
+    let mut events = 0;
+    for run in 0..KILLS {
         let mut worker = Worker::start(&factlog.store(), Role::Crowd { run, writers: 1 + run % 4 });
         // Now and then while it is still opening the store, or has just done so.
         let (lines, spin) = if run % 5 == 4 { (0, 20_000_000) } else { (random.below(800), 3_000_000) };
@@ -114,23 +146,16 @@ fn several_writers_and_a_subscriber_are_killed_at_any_moment() {
         while let Some(line) = worker.line() {
             ledger.take(&line);
         }
-        while_opening += usize::from(lines == 0 && ledger.acknowledged() == before);
+        seen.before_the_first_append += usize::from(lines == 0 && ledger.acknowledged() == before);
         assert_eq!(ledger.failures, [""; 0], "kill {run}");
         events = ledger.check(&factlog.store(), &format!("kill {run}"));
-        ahead += usize::from(format::cursor(&factlog.store(), CURSOR).unwrap_or_default() < events as u64);
+        seen.behind += usize::from(format::cursor(&factlog.store(), CURSOR).unwrap_or_default() < events as u64);
     }
-    drain(&factlog.store(), &mut ledger, kills, events);
-    let (acknowledged, delivered) = (ledger.acknowledged(), ledger.delivered());
-    println!(
-        "{kills} kills, {while_opening} of them before the first append, {acknowledged} appends acknowledged, {events} events, \
-         {delivered} delivered, {} again after a kill, {ahead} times with some behind the cursor",
-        ledger.redelivered
-    );
-    assert_eq!(delivered, events, "some were never delivered");
-    assert!(
-        acknowledged > kills * 20 && ledger.redelivered > kills / 5 && ahead > kills / 2,
-        "too little to show anything"
-    );
+    drain(&factlog.store(), &mut ledger, KILLS, events);
+    assert_eq!(ledger.delivered(), events, "some were never delivered");
+    seen.acknowledged += ledger.acknowledged();
+    seen.redelivered += ledger.redelivered;
+    seen.events += events;
 }
 
 /// Lets a subscriber without writers come to the end.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Everything that workers on one store have said.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     sent: BTreeSet<Name>,
     /// Acknowledged appends, and the position of the last event of each.
@@ -90,6 +90,14 @@ impl Ledger {
         self.given.len()
     }
 
+    /// How many acknowledged appends a store does not hold.
+    pub fn lost(&self, store: &Path) -> usize {
+        let read = finish(&mut command(store, &["read"]), b"");
+        let events: Vec<Value> = read.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found = self.appends(&events, "");
+        self.stored.keys().filter(|name| !found.contains_key(name)).count()
+    }
+
     /// Holds the ledger against the store that the worker left behind; gives the number of events in it.
     pub fn check(&mut self, store: &Path, what: &str) -> usize {
         let verified = finish(&mut command(store, &["verify"]), b"");
@@ -148,4 +156,48 @@ impl Ledger {
         }
         found
     }
+}
+
+#[test]
+fn the_ledger_notices_what_is_lost_invented_or_ahead() {
+    use crate::{
+        support::Factlog,
+        worker::{Role, Worker},
+    };
+
+    let factlog = Factlog::new();
+    let mut ledger = Ledger::default();
+    let mut worker = Worker::start(&factlog.store(), Role::Crowd { run: 0, writers: 2 });
+    while ledger.acknowledged() < 20 || ledger.noted == 0 {
+        ledger.take(&worker.line().unwrap());
+    }
+    worker.kill();
+    while let Some(line) = worker.line() {
+        ledger.take(&line);
+    }
+    ledger.clone().check(&factlog.store(), "the truth");
+    let notices = |what: &str, lie: &dyn Fn(&mut Ledger)| {
+        let mut ledger = ledger.clone();
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            lie(&mut ledger);
+            ledger.check(&factlog.store(), what);
+        }));
+        assert!(told.is_err(), "{what}: not noticed");
+    };
+    let (last, given) = (*ledger.stored.values().max().unwrap(), ledger.gave.unwrap().1);
+    let line = |word: &str, numbers: &str| format!("{word} 7 0 1 1{numbers}");
+    notices("an acknowledged append is gone", &|ledger| {
+        ledger.take(&line("sent", ""));
+        ledger.take(&line("stored", &format!(" {}", last + 1)));
+    });
+    notices("an append has moved", &|ledger| *ledger.stored.values_mut().next().unwrap() += 1);
+    notices("an event was never sent", &|ledger| assert!(ledger.sent.pop_first().is_some()));
+    notices("what was given was taken back", &|ledger| drop(ledger.given.insert(last + 1000, Value::Null)));
+    notices("something else was given", &|ledger| drop(ledger.given.insert(1, Value::Null)));
+    notices("the cursor is ahead of what was acknowledged", &|ledger| (ledger.noted, ledger.noting) = (0, 0));
+    notices("an event is left out", &|ledger| ledger.take(&format!("given {} {{}}", given + 2)));
+    notices("a subscriber did not resume", &|ledger| {
+        ledger.gave = None;
+        ledger.take("given 3 {}");
+    });
 }

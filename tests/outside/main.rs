@@ -4,6 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+/// Tells something also where the output of tests that succeed is kept back: numbers, and what was skipped.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::setting::say(format_args!($($words)*)) };
+}
+
 mod damage;
 #[cfg(target_os = "linux")]
 mod faults;

@@ -59,7 +59,7 @@ fn started() -> Factlog {
 fn a_limit_of_the_size_of_files_is_an_error_and_not_the_end_of_the_process() {
     let blocks = [1, 2, 8, 16, 64, 256, 511, 512, 513, 640, 768, 1023, 1024, 1025, 4096, 65536];
     let refused = until_it_is_enough(blocks.iter().map(|blocks| format!("-f {blocks}")), &started());
-    println!("{refused} limits of the size of files were too low");
+    say!("{refused} limits of the size of files were too low");
     assert!(refused > 3, "only {refused} limits were too low");
 }
 
@@ -67,7 +67,7 @@ fn a_limit_of_the_size_of_files_is_an_error_and_not_the_end_of_the_process() {
 fn too_few_open_files_are_an_error_that_harms_nothing() {
     // With fewer the program cannot even be loaded.
     let refused = until_it_is_enough((4..64).map(|files| format!("-n {files}")), &started());
-    println!("{refused} limits of open files were too low");
+    say!("{refused} limits of open files were too low");
     assert!(refused >= 2, "only {refused} limits were too low");
 }
 
@@ -155,7 +155,7 @@ fn of_two_processes_on_one_directory_one_writes_both_read_and_a_kill_frees_it() 
         assert_eq!(factlog.lines(&["read"], "").len(), stored, "turn {turn}: after the kill");
     }
     assert_eq!(factlog.run(&["verify"], "").code, Some(0));
-    println!("10 writers killed, 20 others refused, {stored} events");
+    say!("10 writers killed, 20 others refused, {stored} events");
 }
 
 fn append_one(stdin: &mut impl Write, stdout: &mut impl BufRead) {

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    io::{self, Write},
     process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -28,7 +29,7 @@ impl Random {
             Ok(seed) => seed.parse().unwrap(),
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
         };
-        println!("OUTSIDE_SEED={seed}");
+        say!("OUTSIDE_SEED={seed}");
         Random(seed)
     }
 
@@ -45,9 +46,14 @@ impl Random {
     }
 }
 
+/// Writes a line where it is seen: printing macros are captured, and shown of tests that fail only.
+pub fn say(words: std::fmt::Arguments<'_>) {
+    io::stdout().write_all(format!("{words}\n").as_bytes()).unwrap();
+}
+
 /// Says that a test, or a part of one, cannot be done here.
 pub fn skipped(why: impl std::fmt::Display) {
-    println!("skipped: {why}");
+    say!("skipped: {why}");
 }
 
 /// Whether a command can be run here, and succeeds; its complaint if not.
@@ -84,7 +90,7 @@ pub fn with_own_mounts(test: &str, body: impl FnOnce()) {
     for line in
         lines.iter().filter(|line| !line.is_empty() && !line.starts_with("running ") && !line.starts_with("test "))
     {
-        println!("{line}");
+        say!("{line}");
     }
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(lines.iter().any(|line| line.contains(" 1 passed")), "no test is called {test}");

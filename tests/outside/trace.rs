@@ -40,7 +40,7 @@ pub fn can_trace() -> bool {
 pub fn traced(factlog: &Factlog, arguments: &[&str], input: &str) -> (Run, Vec<Call>) {
     let trace = factlog.file("trace");
     let mut strace = Command::new("strace");
-    let calls_traced = format!("trace={}", CALLS.join(",").replace("/^rename", "rename,renameat,renameat2"));
+    let calls_traced = format!("trace={}", CALLS.join(","));
     strace.args(["-f", "-y", "-s", &SHOWN_BYTES.to_string(), "-e", &calls_traced]);
     strace.args(arguments).arg("-o").arg(&trace).arg(env!("CARGO_BIN_EXE_factlog"));
     strace.arg("--store").arg(factlog.store()).args(["append", "s", "--each"]);

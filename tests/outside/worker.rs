@@ -17,7 +17,8 @@ use std::{
 };
 
 use factlog::{
-    CursorName, Error, EventType, ExpectedVersion, NewEvent, Options, Position, ReadAll, Store, StreamName, Subscribe,
+    CursorName, Durability, Error, EventType, ExpectedVersion, NewEvent, Options, Position, ReadAll, Store, StreamName,
+    Subscribe,
 };
 
 /// The cursor of the subscriber.
@@ -31,6 +32,8 @@ const ROLE: &str = "OUTSIDE_WORKER_ROLE";
 pub enum Role {
     /// So many threads append, and one subscribes and acknowledges, until the process is ended.
     Crowd { run: usize, writers: usize },
+    /// The same in a store that acknowledges before it syncs.
+    Hasty { run: usize, writers: usize },
     /// Does what each line of its input says.
     Lines,
 }
@@ -68,7 +71,8 @@ pub struct Worker {
 impl Worker {
     pub fn start(store: &Path, role: Role) -> Worker {
         let role = match role {
-            Role::Crowd { run, writers } => format!("{run} {writers}"),
+            Role::Crowd { run, writers } => format!("crowd {run} {writers}"),
+            Role::Hasty { run, writers } => format!("hasty {run} {writers}"),
             Role::Lines => "lines".to_owned(),
         };
         let mut command = Command::new(env::current_exe().unwrap());
@@ -117,14 +121,16 @@ fn works() {
     // The name of the test stands in the line that was begun.
     println!();
     // Small segments, so that many are begun and runs are written and merged.
-    let opened = Options::new().first_segment_bytes(32 << 10).segment_bytes(256 << 10).open(Path::new(&store));
-    let store = match opened {
+    let options = Options::new().first_segment_bytes(32 << 10).segment_bytes(256 << 10);
+    let words: Vec<&str> = role.split(' ').collect();
+    let durability = if words[0] == "hasty" { Durability::OnDemand } else { Durability::Always };
+    let store = match options.durability(durability).open(Path::new(&store)) {
         Ok(store) => store,
         Err(error) => return say(format_args!("failed {}", told(&error))),
     };
-    match role.split_once(' ') {
-        Some((run, writers)) => crowd(&store, run.parse().unwrap(), writers.parse().unwrap()),
-        None => by_lines(&store),
+    match words[..] {
+        [_, run, writers] => crowd(&store, run.parse().unwrap(), writers.parse().unwrap()),
+        _ => by_lines(&store),
     }
 }
 

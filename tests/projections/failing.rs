@@ -27,8 +27,8 @@ fn a_projection_stops_before_an_event_that_fails_with_all_before_it_kept_and_the
     let scene = Scene::of("a1 b1 a:bad b2");
     let runner = scene.runner(OnFailure::Stop);
     let error = block_on(runner.catch_up()).unwrap_err();
-    let ModelError::EventFailed { projection, position, source } = &error else { panic!("{error}") };
-    assert_eq!((projection.as_str(), position.get()), ("notes", 3));
+    let ModelError::EventFailed { name, position, source } = &error else { panic!("{error}") };
+    assert_eq!((name.as_str(), position.get()), ("notes", 3));
     assert!(matches!(**source, ModelError::UnreadableEvent { .. }), "{error}");
     assert_eq!(scene.taken(), "a:a1 b:b1");
 

@@ -104,6 +104,11 @@ fn a_file_system_or_thread_reached_past_its_place_is_found() {
         ""
     );
     assert_eq!(said("tests/a.rs", code), "");
+    for code in ["use tokio::{net::TcpStream, runtime::Builder};", "tokio::task::spawn_blocking(f);", "use tokio::fs;"]
+    {
+        assert_eq!(said("src/client/a.rs", code).lines().count(), 1, "{code}");
+    }
+    assert_eq!(said("src/client/runtime.rs", "use tokio::runtime::Builder;"), "");
 }
 
 #[test]

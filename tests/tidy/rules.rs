@@ -29,8 +29,14 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("model", &[GROUND, &["event_store"]]),
     // What tests of applications and of other stores need.
     ("testing", &[GROUND, &["event_store", "model"]]),
-    // The sample domain, written with what an application has.
+    // The sample domains, written with what an application has.
     ("orders", &[GROUND, &["event_store", "model"]]),
+    ("users", &[GROUND, &["event_store", "model"]]),
+    // The bytes on the wire: no sockets.
+    ("protocol", &[GROUND, &["event_store"]]),
+    // Both ends of the wire. They meet nowhere else.
+    ("server", &[GROUND, &["event_store", "store", "protocol"]]),
+    ("client", &[GROUND, &["event_store", "protocol"]]),
     // The command, another crate: it has what the library exports.
     ("cli", &[]),
 ];
@@ -43,6 +49,11 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::thread::spawn", &["src/disk/os.rs"]),
     // The timer is no part of the engine: an application that waits another way gives its own.
     ("std::thread::Builder", &["src/disk/os.rs", "src/model/timer.rs"]),
+    // Runtimes start threads: the client has one of its own, and the command makes the one that the server runs on.
+    ("tokio::runtime", &["src/client/runtime.rs", "src/cli/serve.rs"]),
+    // The server's reads may wait for the disk: they are made on threads of the runtime that are there for that.
+    ("tokio::task::spawn_blocking", &["src/server/session.rs", "src/server/http.rs"]),
+    ("tokio::fs", &[]),
     // The command's threads call the store from outside, as an application's do.
     ("std::thread::scope", &["src/disk/os.rs", "src/cli/", "src/testing/"]),
 ];
@@ -99,7 +110,7 @@ fn reserved(source: &Source) -> Vec<String> {
         return Vec::new();
     }
     let code = source.code_without_tests();
-    let mut named = [paths(&code, "std"), paths(&code, "rustix")].concat();
+    let mut named = [paths(&code, "std"), paths(&code, "rustix"), paths(&code, "tokio")].concat();
     // What was imported as `thread` is named without `std`.
     named.extend(paths(&code, "thread").into_iter().map(|(at, path)| (at, format!("std::{path}"))));
     let mut broken = Vec::new();

@@ -77,7 +77,7 @@ impl Fjall {
     }
 
     fn add(&self, sum: &mut Sum, position: &[u8]) {
-        // A value is counted by its references, and so nobody else's already.
+        // A value is counted by its references: there is no other that is cheaper.
         sum.add_read(&event(self.events.get(position).unwrap().unwrap()));
     }
 

@@ -40,7 +40,7 @@ impl Redb {
 }
 
 fn add(sum: &mut Sum, value: &[u8]) {
-    sum.add_read(&event(value.to_vec()));
+    sum.add_read(&event(value));
 }
 
 fn newest(streams: &Table<'_, &'static [u8], u64>, stream: &str) -> u64 {

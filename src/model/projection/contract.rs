@@ -18,7 +18,7 @@ pub trait Projection<C: ?Sized>: Send + Sync {
     /// When the context cannot be written.
     fn set_up(&self, context: &C) -> Result<(), ModelError>;
 
-    /// Takes one event. An event that was taken before must change nothing.
+    /// Takes one event. None is handed over again once it has taken effect.
     ///
     /// # Errors
     ///

@@ -54,8 +54,8 @@ impl Runner {
                 Taken::UpTo(_) => taken += 1,
                 Taken::Paused => return Ok(taken),
                 Taken::Failed { error, .. } => {
-                    let (projection, position) = (waiting.projection, waiting.position);
-                    return Err(ModelError::EventFailed { projection, position, source: Box::new(error) });
+                    let (name, position) = (waiting.projection, waiting.position);
+                    return Err(ModelError::EventFailed { name, position, source: Box::new(error) });
                 }
             }
         }

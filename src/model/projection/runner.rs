@@ -299,8 +299,8 @@ impl Runner {
         if go_on || reached != known {
             return Ok(reached);
         }
-        let projection = self.read_model.projection().to_owned();
-        Err(ModelError::EventFailed { projection, position: event.position(), source: Box::new(error) })
+        let name = self.read_model.projection().to_owned();
+        Err(ModelError::EventFailed { name, position: event.position(), source: Box::new(error) })
     }
 
     /// An error when the event at a checkpoint is not the one that the read model took there.

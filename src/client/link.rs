@@ -1,0 +1,236 @@
+//! The connection to the server: made, used, lost and made again.
+//!
+//! ```text
+//!   connect -> preambles -> hello -> everything that waits is sent -> read and write -> lost
+//!      ^------------------------- a pause, longer each time, by chance ------------------'
+//! ```
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    time::{interval, sleep, timeout},
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use super::{options::ClientOptions, table::Table, tls};
+use crate::{
+    error::{Error, Result},
+    limits,
+    protocol::{
+        ClientPreamble, Frame, PREAMBLE_BYTES, Received, Refusal, Request, Response, ServerPreamble, Taken, take,
+    },
+};
+
+type Source = Box<dyn AsyncRead + Send + Unpin>;
+type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Most pieces of one write, and most frames that are taken for it.
+const PIECES: usize = 256;
+
+/// How much is read at once.
+const BUFFER: usize = 64 << 10;
+
+/// How often it is looked whose time is over.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Keeps a connection for as long as the client is there. The first one is reported; without it there is no client.
+pub(super) async fn keep(options: ClientOptions, table: Arc<Table>, first: oneshot::Sender<Result<()>>) {
+    let mut first = Some(first);
+    let expiring = expire(&options, &table);
+    let connecting = async {
+        let mut pause = options.first_pause;
+        loop {
+            let lost = match timeout(options.connect_time, open(&options)).await {
+                Ok(Ok(link)) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
+                    pause = options.first_pause;
+                    converse(link, &table, &options).await
+                }
+                Ok(Err(error)) => error,
+                Err(_) => unavailable(&options, format!("no connection within {:?}", options.connect_time)),
+            };
+            if let Some(first) = first.take() {
+                let _ = first.send(Err(lost));
+                return;
+            }
+            table.disconnected(&lost);
+            if !matches!(lost, Error::Unavailable { .. }) {
+                // It is there and does not let us in: waiting for it helps nobody who waits now.
+                table.fail_all(&lost, false);
+            }
+            sleep(by_chance(pause)).await;
+            pause = (pause * 2).min(options.longest_pause);
+        }
+    };
+    tokio::select! {
+        () = connecting => {}
+        () = expiring => {}
+    }
+}
+
+/// Half of a pause, and up to as much again: clients that were cut off together do not come back together.
+fn by_chance(pause: Duration) -> Duration {
+    let chance = uuid::Uuid::new_v4().as_u128() as u32;
+    pause / 2 + (pause / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+}
+
+fn unavailable(options: &ClientOptions, reason: impl ToString) -> Error {
+    Error::Unavailable { server: options.address.to_string(), reason: reason.to_string() }
+}
+
+async fn expire(options: &ClientOptions, table: &Table) {
+    let mut ticks = interval(TICK.min(options.request_time / 4).max(Duration::from_millis(1)));
+    let error = unavailable(options, format!("no answer within {:?}", options.request_time));
+    loop {
+        ticks.tick().await;
+        table.expire(Instant::now(), options.request_time, &error);
+    }
+}
+
+/// A connection on which the server has said welcome.
+struct Link {
+    frames: FrameSource,
+    sink: Sink,
+}
+
+/// Frames of a connection.
+struct FrameSource {
+    source: Source,
+    buffer: BytesMut,
+}
+
+impl FrameSource {
+    async fn next(&mut self) -> io::Result<Received> {
+        loop {
+            match take(&mut self.buffer, limits::FRAME_BYTES).map_err(io::Error::other)? {
+                Taken::Frame(frame) => return Ok(frame),
+                Taken::Missing(missing) => {
+                    self.buffer.reserve(missing.max(BUFFER));
+                    if self.source.read_buf(&mut self.buffer).await? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Connects and says hello.
+async fn open(options: &ClientOptions) -> Result<Link> {
+    let lost = |error: io::Error| unavailable(options, error);
+    let (mut source, mut sink) = connect(options).await?;
+    sink.write_all(&ClientPreamble::OWN.encode()).await.map_err(lost)?;
+    write(&mut sink, &Request::Hello(options.token.clone()).encode(1)).await.map_err(lost)?;
+    let mut preamble = [0; PREAMBLE_BYTES];
+    source.read_exact(&mut preamble).await.map_err(lost)?;
+    match ServerPreamble::decode(&preamble) {
+        Ok(ServerPreamble::Version(_)) => {}
+        Ok(ServerPreamble::Refused(refusal @ (Refusal::NoCommonVersion | Refusal::NotThisProtocol))) => {
+            return Err(Error::NotAStore { path: options.address.to_string().into(), reason: refusal.to_string() });
+        }
+        Ok(ServerPreamble::Refused(refusal)) => return Err(unavailable(options, refusal)),
+        Err(error) => {
+            return Err(Error::NotAStore { path: options.address.to_string().into(), reason: error.to_string() });
+        }
+    }
+    let mut frames = FrameSource { source, buffer: BytesMut::new() };
+    match Response::decode(frames.next().await.map_err(lost)?)? {
+        Response::Welcome(_) => Ok(Link { frames, sink }),
+        Response::Error(error) => Err(error),
+        _ => Err(unavailable(options, "it answers a hello with something else")),
+    }
+}
+
+async fn connect(options: &ClientOptions) -> Result<(Source, Sink)> {
+    let address = &options.address;
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+    let stream = stream.map_err(|error| unavailable(options, error))?;
+    let _ = stream.set_nodelay(true);
+    if !address.tls {
+        let (source, sink) = stream.into_split();
+        return Ok((Box::new(source), Box::new(sink)));
+    }
+    let config = options.tls.clone().map_or_else(|| tls::of_the_system(address), Ok)?;
+    let name = ServerName::try_from(address.host.clone());
+    let name =
+        name.map_err(|error| Error::NotAStore { path: address.to_string().into(), reason: error.to_string() })?;
+    let secured = TlsConnector::from(config).connect(name, stream).await;
+    let (source, sink) = tokio::io::split(secured.map_err(|error| unavailable(options, format!("TLS: {error}")))?);
+    Ok((Box::new(source), Box::new(sink)))
+}
+
+async fn write(sink: &mut Sink, frame: &Frame) -> io::Result<()> {
+    for chunk in frame.chunks() {
+        sink.write_all(chunk).await?;
+    }
+    sink.flush().await
+}
+
+/// Sends what is asked and gives out what is answered, until the connection is lost. Returns how.
+async fn converse(link: Link, table: &Table, options: &ClientOptions) -> Error {
+    let Link { mut frames, sink } = link;
+    let (sender, outgoing) = mpsc::unbounded_channel();
+    table.connected(sender);
+    let reading = async {
+        loop {
+            let frame = timeout(options.ping_time * 3, frames.next()).await;
+            let frame = frame.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it says nothing"))?;
+            table.answered(frame?).map_err(io::Error::other)?;
+        }
+    };
+    let pinging = async {
+        let mut ticks = interval(options.ping_time);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            table.tell(&Request::Ping);
+        }
+    };
+    let lost: io::Result<()> = tokio::select! {
+        lost = reading => lost,
+        lost = write_all(sink, outgoing) => lost,
+        () = pinging => Ok(()),
+    };
+    unavailable(options, lost.err().map_or_else(|| "the connection ended".to_owned(), |error| error.to_string()))
+}
+
+/// Writes frames as they come, as many at once as there are.
+async fn write_all(mut sink: Sink, mut outgoing: mpsc::UnboundedReceiver<Arc<Frame>>) -> io::Result<()> {
+    let (mut queue, mut taken, mut written) = (VecDeque::<Arc<Frame>>::new(), Vec::new(), 0);
+    loop {
+        if queue.is_empty() && outgoing.recv_many(&mut taken, PIECES).await == 0 {
+            return Ok(());
+        }
+        queue.extend(taken.drain(..));
+        let write = std::future::poll_fn(|context| {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = Frame::pieces(queue.iter().map(Arc::as_ref), written, &mut pieces);
+            Pin::new(&mut sink).poll_write_vectored(context, &pieces[..count])
+        });
+        match write.await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            bytes => written += bytes,
+        }
+        while let Some(frame) = queue.front()
+            && written >= frame.len()
+        {
+            written -= frame.len();
+            queue.pop_front();
+        }
+        if queue.is_empty() {
+            sink.flush().await?;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The client as an [`EventStore`].
+
+use super::handle::{Client, unexpected};
+use crate::{
+    error::{Error, Result},
+    event::{InvalidInput, NewEvent, RecordedEvent, StreamName},
+    event_store::{
+        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
+        StreamAppend, Subscribe,
+    },
+    protocol::{Flow, Request, Response},
+    version::{ExpectedVersion, Position, Version},
+};
+
+impl Client {
+    async fn append_all(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
+        // What is beyond a limit may not fit into a frame.
+        StreamAppend::check(&appends)?;
+        match self.inner.ask(Request::Append(appends)).await? {
+            Response::Appended(appended) => Ok(appended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn page(&self, request: Request) -> Result<Vec<RecordedEvent>> {
+        match self.inner.ask(request).await? {
+            Response::Events { events, .. } => Ok(events),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// The futures can be awaited on any runtime, or driven by [`crate::block_on`].
+impl EventStore for Client {
+    fn append<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> BoxFuture<'a, Result<Appended>> {
+        Box::pin(async move {
+            let appended = self.append_all(vec![StreamAppend::new(stream.clone(), expected, events)]).await?;
+            appended.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
+        })
+    }
+
+    fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
+        Box::pin(self.append_all(appends))
+    }
+
+    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
+        Box::pin(self.page(Request::ReadStream(read, Flow::Page)))
+    }
+
+    fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
+        Box::pin(self.page(Request::ReadAll(read, Flow::Page)))
+    }
+
+    fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
+        Box::pin(async move {
+            match self.inner.ask(Request::StreamVersion(stream.clone())).await? {
+                Response::Version(version) => Ok(version),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
+        Box::pin(async move {
+            match self.inner.ask(Request::LastPosition).await? {
+                Response::Position(position) => Ok(position),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            snapshot.check()?;
+            match self.inner.ask(Request::SaveSnapshot(snapshot)).await? {
+                Response::Done => Ok(()),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn load_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        at_or_below: Version,
+    ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
+        Box::pin(async move {
+            match self.inner.ask(Request::LoadSnapshot { stream: stream.clone(), at_or_below }).await? {
+                Response::Snapshot(loaded) => Ok(loaded),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn subscribe(&self, subscribe: Subscribe) -> BoxFuture<'_, Result<Box<dyn EventSubscription>>> {
+        Box::pin(async move {
+            let subscription = self.subscribe_async(subscribe).await?;
+            Ok(Box::new(subscription) as Box<dyn EventSubscription>)
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! Accepting connections, and shutting down.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info, warn};
+
+use super::{
+    budget::Budget,
+    connection::{self, Common, Stream},
+    http,
+    metrics::Metrics,
+    options::{ServeError, ServerOptions},
+    shutdown::{self, ShutDown},
+};
+use crate::{
+    protocol::{Refusal, ServerPreamble},
+    store::Store,
+};
+
+/// How many connections the system keeps until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// How many clients are told at a time that there is no room for them. The others are just closed.
+const REFUSALS: usize = 64;
+
+/// How long it waits when the system gives no more connections.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A server of one store, bound to its address. It serves while [`Server::run`] is driven, on the tokio runtime that drives it.
+pub struct Server {
+    listener: TcpListener,
+    http: Option<TcpListener>,
+    common: Common,
+    down: ShutDown,
+    address: SocketAddr,
+    http_address: Option<SocketAddr>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound().map_err(|source: std::io::Error| ServeError::Listen { address, source: Arc::new(source) })
+}
+
+impl Server {
+    /// Begins to listen; with port 0 the system chooses one. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// - [`ServeError::Unprotected`] for an address that other machines can reach, without TLS and tokens;
+    /// - [`ServeError::Listen`] when the system refuses an address.
+    pub fn bind(store: Store, address: SocketAddr, options: ServerOptions) -> Result<Server, ServeError> {
+        options.check(address)?;
+        let (listener, address) = listen(address)?;
+        let http = options.http.map(listen).transpose()?;
+        let (http, http_address) = http.map_or((None, None), |(http, address)| (Some(http), Some(address)));
+        let (down, shutdown) = shutdown::channel();
+        let scheme = if options.tls.is_some() { "tls" } else { "tcp" };
+        let common = Common {
+            store,
+            metrics: Arc::new(Metrics::new()),
+            requests: Budget::new(options.total_bytes),
+            responses: Budget::new(options.total_bytes),
+            shutdown,
+            name: format!("{scheme}://{address}").into(),
+            options: Arc::new(options),
+        };
+        Ok(Server { listener, http, common, down, address, http_address })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of the HTTP port, if there is one.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Serves until `shutdown` is ready, and then for as long as what is under way takes, within
+    /// [`ServerOptions::shutdown_time`]: appends are finished and answered, subscriptions end.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Server { listener, http, common, down, address, .. } = self;
+        info!(%address, tls = common.options.tls.is_some(), tokens = common.options.has_tokens, "serving");
+        let ready = Arc::new(AtomicBool::new(true));
+        let mut helpers = JoinSet::new();
+        if let Some(http) = http {
+            helpers.spawn(http::serve(http, common.clone(), ready.clone()));
+        }
+        let mut connections = Connections::new(&common);
+        tokio::select! {
+            () = accept(&listener, &mut connections, &common) => {}
+            () = shutdown => {}
+        }
+        ready.store(false, Ordering::Relaxed);
+        drop(listener);
+        info!(connections = connections.tasks.len(), "shutting down");
+        down.now();
+        if timeout(common.options.shutdown_time, connections.all_ended()).await.is_err() {
+            warn!(connections = connections.tasks.len(), "cut off: they took too long to end");
+        }
+        connections.tasks.shutdown().await;
+        helpers.shutdown().await;
+        info!("shut down");
+    }
+}
+
+/// The connections that are open.
+struct Connections {
+    tasks: JoinSet<()>,
+    room: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+    number: u64,
+}
+
+impl Connections {
+    fn new(common: &Common) -> Connections {
+        Connections {
+            tasks: JoinSet::new(),
+            room: Arc::new(Semaphore::new(common.options.connections.min(Semaphore::MAX_PERMITS))),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            metrics: common.metrics.clone(),
+            number: 0,
+        }
+    }
+
+    /// Serves a connection, or refuses it.
+    fn add(&mut self, stream: TcpStream, peer: SocketAddr, common: &Common) {
+        self.number += 1;
+        match self.room.clone().try_acquire_owned() {
+            Ok(room) => {
+                self.metrics.accepted.inc();
+                self.tasks.spawn(serve(self.number, stream, peer, common.clone(), room));
+            }
+            Err(_) => {
+                self.metrics.refused.inc();
+                warn!(%peer, "refused: there are too many connections");
+                if let Ok(turn) = self.refusals.clone().try_acquire_owned() {
+                    self.tasks.spawn(refuse(stream, common.clone(), turn));
+                }
+            }
+        }
+    }
+
+    /// Takes note of a connection that has ended.
+    fn ended(&self, ended: Result<(), tokio::task::JoinError>) {
+        if ended.is_err_and(|error| error.is_panic()) {
+            self.metrics.panics.inc();
+            error!("a fault of the server ended a connection");
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, connections: &mut Connections, common: &Common) {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => connections.add(stream, peer, common),
+                Err(error) => {
+                    // Too many files are open, or the client is gone already.
+                    warn!(%error, "cannot accept a connection");
+                    sleep(PAUSE).await;
+                }
+            },
+            Some(ended) = connections.tasks.join_next() => connections.ended(ended),
+        }
+    }
+}
+
+/// Counts a connection as long as it is there.
+struct Counted(Arc<Metrics>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+async fn serve(number: u64, stream: TcpStream, peer: SocketAddr, common: Common, room: OwnedSemaphorePermit) {
+    common.metrics.connections.inc();
+    let _counted = (Counted(common.metrics.clone()), room);
+    // An answer is not to wait for the next.
+    let _ = stream.set_nodelay(true);
+    match timeout(common.options.handshake_time, secure(stream, &common)).await {
+        Ok(Ok(stream)) => connection::serve(number, peer, stream, common).await,
+        Ok(Err(reason)) => info!(connection = number, %peer, %reason, "refused: no TLS"),
+        Err(_) => info!(connection = number, %peer, "refused: TLS took too long"),
+    }
+}
+
+/// The two directions of a connection, by TLS if that is what is spoken here.
+async fn secure(stream: TcpStream, common: &Common) -> std::io::Result<Stream> {
+    let Some(tls) = &common.options.tls else {
+        let (source, sink) = stream.into_split();
+        return Ok(Stream { source: Box::new(source), sink: Box::new(sink) });
+    };
+    let (source, sink) = tokio::io::split(TlsAcceptor::from(tls.clone()).accept(stream).await?);
+    Ok(Stream { source: Box::new(source), sink: Box::new(sink) })
+}
+
+/// Tells a client that there is no room, and waits for it to go.
+async fn refuse(stream: TcpStream, common: Common, turn: OwnedSemaphorePermit) {
+    let _turn = turn;
+    let telling = async {
+        let Stream { mut source, mut sink } = secure(stream, &common).await?;
+        sink.write_all(&ServerPreamble::Refused(Refusal::TooManyConnections).encode()).await?;
+        sink.shutdown().await?;
+        let mut discarded = [0; 256];
+        while source.read(&mut discarded).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    let _ = timeout(common.options.handshake_time, telling).await;
+}

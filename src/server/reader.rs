@@ -1,0 +1,154 @@
+//! From bytes to frames, within the budgets and the time limits.
+
+use std::{
+    io, mem,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::timeout,
+};
+
+use super::budget::{Budgets, Held};
+use crate::{
+    error::Error,
+    protocol::{Received, Taken, take},
+};
+
+/// Where frames come from.
+pub(super) type Source = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A buffer that is read into when nothing is known of what comes: all that an idle connection needs.
+const LEAST_BUFFER: usize = 4 << 10;
+
+/// A buffer of a connection that sends much. What is beyond it of a frame must be in the budget before it is read.
+const MOST_BUFFER: usize = 64 << 10;
+
+/// Why no more frames come.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The other side has closed the connection, between two frames.
+    Closed,
+    /// It did so within a frame, or the connection broke.
+    Broken(io::Error),
+    /// Bytes that are no frames.
+    Malformed(Error),
+    /// Nothing was said for too long.
+    Idle,
+    /// One frame took too long.
+    Slow,
+}
+
+/// The frames of a connection.
+pub(super) struct FrameReader {
+    source: Source,
+    buffer: BytesMut,
+    /// How much is read at once.
+    step: usize,
+    /// Held for the part of a large frame that is in the buffer.
+    partial: Held,
+    partial_bytes: usize,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) idle: Duration,
+    pub(super) frame: Duration,
+}
+
+impl FrameReader {
+    pub(super) fn new(source: Source) -> FrameReader {
+        let buffer = BytesMut::new();
+        FrameReader { source, buffer, step: LEAST_BUFFER, partial: Held::default(), partial_bytes: 0 }
+    }
+
+    /// The next frame, and the part of the budget that its bytes take. Waits until there is enough of it.
+    pub(super) async fn next(
+        &mut self,
+        limit: usize,
+        budgets: &Budgets,
+        patience: Patience,
+    ) -> Result<(Received, Held), Ended> {
+        let mut begun = None;
+        loop {
+            match take(&mut self.buffer, limit).map_err(Ended::Malformed)? {
+                Taken::Frame(frame) => {
+                    let mut held = mem::take(&mut self.partial);
+                    let missing = frame.body.len().saturating_sub(mem::take(&mut self.partial_bytes));
+                    held.add(budgets.hold(missing).await);
+                    return Ok((frame, held));
+                }
+                Taken::Missing(missing) => {
+                    self.make_room(missing, budgets).await;
+                    let left = if self.buffer.is_empty() {
+                        patience.idle
+                    } else {
+                        let begun = *begun.get_or_insert_with(Instant::now);
+                        patience.frame.saturating_sub(begun.elapsed())
+                    };
+                    self.read(left).await?;
+                }
+            }
+        }
+    }
+
+    async fn make_room(&mut self, missing: usize, budgets: &Budgets) {
+        if self.buffer.len() + missing <= MOST_BUFFER {
+            self.buffer.reserve(missing.max(self.step));
+            return;
+        }
+        let more = missing.min(MOST_BUFFER);
+        let unheld = (self.buffer.len() + more).saturating_sub(self.partial_bytes);
+        self.partial.add(budgets.hold(unheld).await);
+        self.partial_bytes += unheld;
+        self.buffer.reserve(more);
+    }
+
+    async fn read(&mut self, patience: Duration) -> Result<(), Ended> {
+        let begun = !self.buffer.is_empty();
+        let room = self.buffer.capacity() - self.buffer.len();
+        let Ok(read) = timeout(patience, self.source.read_buf(&mut self.buffer)).await else {
+            return Err(if begun { Ended::Slow } else { Ended::Idle });
+        };
+        match read {
+            Ok(0) if begun => Err(Ended::Broken(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => Err(Ended::Closed),
+            Ok(read) => {
+                self.step = if read == room {
+                    (self.step * 4).min(MOST_BUFFER)
+                } else if read < self.step / 4 {
+                    (self.step / 2).max(LEAST_BUFFER)
+                } else {
+                    self.step
+                };
+                Ok(())
+            }
+            Err(error) => Err(Ended::Broken(error)),
+        }
+    }
+
+    /// Exactly the first bytes of a connection.
+    pub(super) async fn first(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.source.read_exact(bytes).await.map(drop)
+    }
+
+    /// Reads what the other side had sent already, so that closing does not make the system throw away our last words.
+    pub(super) async fn linger(&mut self) {
+        const LONGEST: Duration = Duration::from_secs(1);
+        const MOST: usize = 1 << 20;
+        let mut left = MOST;
+        let drain = async {
+            let mut discarded = [0; 4 << 10];
+            while let Ok(read @ 1..) = self.source.read(&mut discarded).await {
+                left = left.saturating_sub(read);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(LONGEST, drain).await;
+    }
+}

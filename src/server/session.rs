@@ -1,0 +1,277 @@
+//! What a client that has said who it is may ask for, and who does it.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use tokio::{
+    sync::mpsc,
+    task::{JoinSet, spawn_blocking},
+};
+
+use super::{
+    access::{Access, Role},
+    budget::Held,
+    page::Reading,
+    streamed::{self, AllStreamed, Surroundings},
+    subscription,
+    writer::{self, Appending, Out, Ticket},
+};
+use crate::{
+    error::{Action, Error, Result},
+    event::InvalidInput,
+    event_store::{Start, StreamAppend},
+    protocol::{Flow, Frame, INTERNAL, Request, Response, Resume, malformed},
+    store::Store,
+    version::Position,
+};
+
+/// Does what may block where that keeps nobody waiting. A panic there ends what was asked for, and nothing else.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|_| {
+        let message = "a fault of the server ended this request".into();
+        Err(Error::Remote { code: INTERNAL, action: Action::Retry, message })
+    })
+}
+
+/// A page that was asked for.
+pub(super) struct PageJob {
+    pub(super) request: u64,
+    pub(super) asked: Asked,
+    pub(super) ticket: Ticket,
+}
+
+/// What is looked up where blocking is allowed, and answered with one frame.
+pub(super) enum Asked {
+    Page(Reading),
+    Version(crate::event::StreamName),
+}
+
+impl Asked {
+    /// The answer; `None` when nothing was found so far, and more is to be looked at.
+    fn answer(&mut self, request: u64, with: &Surroundings) -> Option<Frame> {
+        let answered = match self {
+            Asked::Version(stream) => {
+                with.store.stream_version(stream).map(|version| Response::Version(version).encode(request))
+            }
+            Asked::Page(reading) => match reading.page(&with.store, &with.access) {
+                Ok(page) if page.is_empty() && page.more => return None,
+                Ok(page) => {
+                    with.metrics.sent_events.inc_by(page.items());
+                    Ok(page.seal(request, true, Position::START))
+                }
+                Err(error) => Err(error),
+            },
+        };
+        Some(answered.unwrap_or_else(|error| {
+            with.metrics.failed.inc();
+            Response::Error(error).encode(request)
+        }))
+    }
+}
+
+/// Most pages of a connection that are read one behind the other before they are sent, and bytes beyond which no further one is.
+const PAGES: usize = 64;
+const PAGES_BYTES: usize = 1 << 20;
+
+/// Answers the pages that a connection asks for. What has come meanwhile is read together: one change of threads for all.
+pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<PageJob>, with: Surroundings) {
+    let mut waiting = Vec::new();
+    loop {
+        if waiting.is_empty() && jobs.recv_many(&mut waiting, PAGES).await == 0 {
+            return;
+        }
+        let (batch, looked_up) = (std::mem::take(&mut waiting), with.clone());
+        let answered = blocking(move || {
+            let (mut answered, mut left, mut bytes) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
+            for mut job in batch {
+                let frame = if bytes < PAGES_BYTES { job.asked.answer(job.request, &looked_up) } else { None };
+                match frame {
+                    Some(frame) => {
+                        bytes += frame.len();
+                        answered.push((frame, job.ticket));
+                    }
+                    None => left.push(job),
+                }
+            }
+            Ok((answered, left))
+        });
+        // A panic here takes the jobs with it: their clients would wait for ever.
+        let Ok((answered, left)) = answered.await else { return };
+        waiting = left;
+        for (frame, ticket) in answered {
+            with.send(frame, ticket).await;
+        }
+    }
+}
+
+/// A connection whose client is known.
+pub(super) struct Session {
+    with: Surroundings,
+    pages: mpsc::UnboundedSender<PageJob>,
+    streamed: AllStreamed,
+    /// What ends with the connection.
+    tasks: JoinSet<()>,
+}
+
+impl Session {
+    pub(super) fn new(with: Surroundings, pages: mpsc::UnboundedSender<PageJob>) -> Session {
+        Session { with, pages, streamed: AllStreamed::default(), tasks: JoinSet::new() }
+    }
+
+    fn access(&self) -> &Access {
+        &self.with.access
+    }
+
+    /// Answers a request, or sees to it that it will be.
+    pub(super) async fn take(&mut self, id: u64, request: Result<Request>, ticket: Ticket) {
+        self.with.metrics.requests.inc();
+        // What has ended of itself.
+        while self.tasks.try_join_next().is_some() {}
+        let answer = match request {
+            Ok(request) => self.dispatch(id, request, ticket).await,
+            Err(error) => Err((error, ticket)),
+        };
+        if let Err((error, ticket)) = answer {
+            self.with.answer(id, Err(error), ticket).await;
+        }
+    }
+
+    /// An error is the answer.
+    async fn dispatch(&mut self, id: u64, request: Request, ticket: Ticket) -> Result<(), (Error, Ticket)> {
+        let allowed = match &request {
+            Request::Append(appends) => self.may_append(appends),
+            Request::ReadStream(read, _) => self.access().may_with(Role::Read, "reading", &read.stream),
+            Request::StreamVersion(stream) => self.access().may_with(Role::Read, "reading", stream),
+            Request::LoadSnapshot { stream, .. } => self.access().may_with(Role::Read, "reading", stream),
+            Request::SaveSnapshot(saved) => self.access().may_with(Role::Append, "saving", &saved.stream),
+            Request::Statistics => self.access().may(Role::Admin, "asking for statistics"),
+            _ => self.access().may(Role::Read, "this"),
+        };
+        if let Err(error) = allowed {
+            return Err((error, ticket));
+        }
+        match request {
+            Request::Hello(_) => return Err((malformed("this connection has said hello before"), ticket)),
+            Request::Ping => self.with.answer(id, Ok(Response::Done), ticket).await,
+            Request::Append(appends) => self.append(id, appends, ticket).await,
+            Request::ReadStream(read, flow) => return self.read(id, Reading::Stream(read), flow, ticket),
+            Request::ReadAll(read, flow) => return self.read(id, Reading::All(read), flow, ticket),
+            Request::Streams(prefix, flow) => {
+                return self.read(id, Reading::Streams { prefix, after: Position::START }, flow, ticket);
+            }
+            Request::StreamVersion(stream) => self.look_up(id, Asked::Version(stream), ticket),
+            Request::LastPosition => {
+                let position = self.with.store.last_position();
+                self.with.answer(id, Ok(Response::Position(position)), ticket).await;
+            }
+            Request::Subscribe(resume, credit) => return self.subscribe(id, resume, credit, ticket),
+            Request::Acknowledge { subscription, position } => {
+                return self.acknowledge(id, subscription, position, ticket);
+            }
+            Request::Cancel { request } => {
+                self.streamed.cancel(request);
+                self.with.answer(id, Ok(Response::Done), ticket).await;
+            }
+            Request::Credit { request, bytes } => self.streamed.grant(request, bytes),
+            Request::SaveSnapshot(saved) => {
+                self.slowly(id, ticket, move |store| store.save_snapshot(saved).map(|()| Response::Done));
+            }
+            Request::LoadSnapshot { stream, at_or_below } => {
+                self.slowly(id, ticket, move |store| store.load_snapshot(&stream, at_or_below).map(Response::Snapshot));
+            }
+            Request::Statistics => self.slowly(id, ticket, |store| Ok(Response::Statistics(store.stats()))),
+        }
+        Ok(())
+    }
+
+    fn may_append(&self, appends: &[StreamAppend]) -> Result<()> {
+        self.access().may(Role::Append, "appending")?;
+        appends.iter().try_for_each(|append| self.access().may_with(Role::Append, "appending", &append.stream))
+    }
+
+    /// Sequences an append before anything else is read, so that those of a connection come into the log as they arrive, and leaves
+    /// the waiting for the disk to the writer.
+    async fn append(&mut self, request: u64, appends: Vec<StreamAppend>, ticket: Ticket) {
+        let events = appends.iter().map(|append| append.events.len() as u64).sum();
+        let arrived = Instant::now();
+        let out = match self.with.store.sequence_async(appends).await {
+            Ok(appended) => {
+                let appended = Box::pin(appended);
+                Out::Append(Appending { request, appended, events, arrived, ticket: Some(ticket) })
+            }
+            Err(error) => {
+                let frame = writer::answer(&self.with.metrics, request, Err(error), events, arrived);
+                Out::Frame(frame, ticket, Held::default())
+            }
+        };
+        // Without a writer the connection is at its end; the append takes place all the same.
+        let _ = self.with.out.send(out);
+    }
+
+    fn read(&mut self, id: u64, reading: Reading, flow: Flow, ticket: Ticket) -> Result<(), (Error, Ticket)> {
+        match flow {
+            Flow::Page => self.look_up(id, Asked::Page(reading), ticket),
+            Flow::Stream(credit) => match self.streamed.begin(id, credit, None, Arc::default()) {
+                Ok(entry) => {
+                    self.tasks.spawn(streamed::read(reading, entry, self.with.clone(), ticket));
+                }
+                Err(error) => return Err((error, ticket)),
+            },
+        }
+        Ok(())
+    }
+
+    fn look_up(&self, request: u64, asked: Asked, ticket: Ticket) {
+        // Who answers lives as long as this does.
+        let _ = self.pages.send(PageJob { request, asked, ticket });
+    }
+
+    fn subscribe(&mut self, id: u64, resume: Resume, credit: u32, ticket: Ticket) -> Result<(), (Error, Ticket)> {
+        let cursor = if let Start::Cursor(name) = &resume.subscribe.start { Some(name.clone()) } else { None };
+        let start = resume.behind.unwrap_or_default();
+        let follower = self.with.metrics.follow(start);
+        match self.streamed.begin(id, credit, cursor, follower) {
+            Ok(entry) => {
+                self.tasks.spawn(subscription::follow(id, resume, entry, self.with.clone(), ticket));
+                Ok(())
+            }
+            Err(error) => Err((error, ticket)),
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        id: u64,
+        subscription: u64,
+        position: Position,
+        ticket: Ticket,
+    ) -> Result<(), (Error, Ticket)> {
+        let Some(streamed) = self.streamed.get(subscription) else {
+            return Err((malformed(format!("there is no subscription {subscription}")), ticket));
+        };
+        let Some(name) = streamed.cursor.clone() else { return Err((InvalidInput::NoCursor.into(), ticket)) };
+        let given = Position::new(streamed.sent.load(Ordering::Relaxed));
+        if position > given {
+            return Err((InvalidInput::NotGivenOut { position, given }.into(), ticket));
+        }
+        self.slowly(id, ticket, move |store| store.save_cursor(&name, position).map(|()| Response::Done));
+        Ok(())
+    }
+
+    /// Does what may take long beside everything else.
+    fn slowly(&mut self, id: u64, ticket: Ticket, work: impl FnOnce(&Store) -> Result<Response> + Send + 'static) {
+        let with = self.with.clone();
+        self.tasks.spawn(async move {
+            let store = with.store.clone();
+            let answer = blocking(move || work(&store)).await;
+            with.answer(id, answer, ticket).await;
+        });
+    }
+
+    /// Waits for everything that was begun. Streamed answers end by themselves when the server shuts down.
+    pub(super) async fn finish(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,183 @@
+//! From what is ready to bytes on the wire.
+//!
+//! Everything that is ready goes out in one vectored write, made of pieces that lie where they were read: nothing is put together
+//! first. Appends wait here for their commit: when it is there, all answers of a connection leave together.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::{Stream, stream::FuturesUnordered};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout,
+};
+
+use super::{budget::Held, metrics::Metrics};
+use crate::{
+    error::Result,
+    event_store::{Appended, BoxFuture},
+    protocol::{Frame, Response},
+};
+
+/// Where frames go.
+pub(super) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Most pieces of one write.
+const PIECES: usize = 256;
+
+/// What a request takes until its answer is on its way.
+#[allow(dead_code, reason = "it is given back by being dropped")]
+#[derive(Debug, Default)]
+pub(super) struct Ticket {
+    /// One of the requests that are worked on at a time.
+    pub(super) request: Option<OwnedSemaphorePermit>,
+    /// Its bytes.
+    pub(super) bytes: Held,
+}
+
+/// What a writer is given.
+pub(super) enum Out {
+    /// A frame that is ready, with what it holds until it is written: the request's ticket, and its own bytes.
+    Frame(Frame, Ticket, Held),
+    /// An append that is under way.
+    Append(Appending),
+}
+
+/// An append that has been sequenced, or will be when there is room.
+pub(super) struct Appending {
+    pub(super) request: u64,
+    pub(super) appended: BoxFuture<'static, Result<Vec<Appended>>>,
+    pub(super) events: u64,
+    pub(super) arrived: Instant,
+    pub(super) ticket: Option<Ticket>,
+}
+
+impl Future for Appending {
+    type Output = (u64, Result<Vec<Appended>>, u64, Instant, Ticket);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.appended
+            .as_mut()
+            .poll(context)
+            .map(|appended| (self.request, appended, self.events, self.arrived, self.ticket.take().unwrap_or_default()))
+    }
+}
+
+/// The answer to an append, counted.
+pub(super) fn answer(
+    metrics: &Metrics,
+    request: u64,
+    appended: Result<Vec<Appended>>,
+    events: u64,
+    arrived: Instant,
+) -> Frame {
+    match appended {
+        Ok(appended) => {
+            metrics.appends.inc();
+            metrics.appended_events.inc_by(events);
+            metrics.append_seconds.observe(arrived.elapsed().as_secs_f64());
+            Response::Appended(appended).encode(request)
+        }
+        Err(error) => {
+            metrics.failed.inc();
+            Response::Error(error).encode(request)
+        }
+    }
+}
+
+/// Writes what a connection has to say.
+pub(super) struct Writer<'a> {
+    pub(super) sink: Sink,
+    pub(super) out: mpsc::UnboundedReceiver<Out>,
+    pub(super) patience: Duration,
+    pub(super) metrics: &'a Metrics,
+    queue: VecDeque<(Frame, Ticket, Held)>,
+    /// Bytes of the first frame of the queue that are written.
+    written: usize,
+    appends: FuturesUnordered<Appending>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        sink: Sink,
+        out: mpsc::UnboundedReceiver<Out>,
+        patience: Duration,
+        metrics: &'a Metrics,
+    ) -> Writer<'a> {
+        let (queue, appends) = (VecDeque::new(), FuturesUnordered::new());
+        Writer { sink, out, patience, metrics, queue, written: 0, appends }
+    }
+
+    /// Writes until nobody has anything to say any more.
+    pub(super) async fn run(mut self) -> io::Result<()> {
+        while std::future::poll_fn(|context| self.gather(context)).await {
+            self.write().await?;
+        }
+        self.sink.shutdown().await
+    }
+
+    /// Takes all that is ready. `false` when nothing can come any more.
+    fn gather(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut open = true;
+        loop {
+            match self.out.poll_recv(context) {
+                Poll::Ready(Some(Out::Frame(frame, ticket, held))) => self.queue.push_back((frame, ticket, held)),
+                Poll::Ready(Some(Out::Append(append))) => self.appends.push(append),
+                Poll::Ready(None) => {
+                    open = false;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        while let Poll::Ready(Some((request, appended, events, arrived, ticket))) =
+            Pin::new(&mut self.appends).poll_next(context)
+        {
+            let frame = answer(self.metrics, request, appended, events, arrived);
+            self.queue.push_back((frame, ticket, Held::default()));
+        }
+        match (self.queue.is_empty(), open || !self.appends.is_empty()) {
+            (false, _) => Poll::Ready(true),
+            (true, false) => Poll::Ready(false),
+            (true, true) => Poll::Pending,
+        }
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let Writer { sink, queue, written, .. } = self;
+            let write = std::future::poll_fn(|context| {
+                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let count = Frame::pieces(queue.iter().map(|(frame, ..)| frame), *written, &mut pieces);
+                Pin::new(&mut *sink).poll_write_vectored(context, &pieces[..count])
+            });
+            match timeout(self.patience, write).await {
+                Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(Ok(bytes)) => self.advance(bytes),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")),
+            }
+        }
+        match timeout(self.patience, self.sink.flush()).await {
+            Ok(flushed) => flushed,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")),
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.metrics.sent_bytes.inc_by(bytes as u64);
+        self.written += bytes;
+        while let Some((frame, ..)) = self.queue.front()
+            && self.written >= frame.len()
+        {
+            self.written -= frame.len();
+            self.queue.pop_front();
+        }
+    }
+}

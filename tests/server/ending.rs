@@ -1,0 +1,150 @@
+//! How connections and the server end, and what is seen of it from outside.
+
+use std::{net::TcpStream, thread};
+
+use factlog::{CursorName, Error, ExpectedVersion, Position, Subscribe, Version};
+
+use crate::support::{Served, append_body, descriptors, event, frame, get, patient, preamble, stream, text, until};
+
+#[test]
+fn a_shutdown_answers_the_appends_that_are_under_way_and_ends_subscriptions_where_they_can_go_on() {
+    let mut served = Served::new();
+    let mut raw = served.greeted();
+    let mut subscribe = 1_000_000u32.to_le_bytes().to_vec();
+    subscribe.extend([0, 1]);
+    subscribe.extend(text("mailer"));
+    subscribe.extend([0, 0, 0, 0]);
+    raw.send(&frame(2, 8, &subscribe));
+    assert_eq!(raw.receive().unwrap().1, 0x8006);
+    for number in 0..50u64 {
+        raw.send(&frame(10 + number, 3, &append_body("a", number.into(), b"x")));
+    }
+    until("all appends have come", || served.metric("factlog_requests_total") >= 51.0);
+    served.begin_to_stop();
+    let (mut answered, mut events, mut ended) = (0, 0, false);
+    while let Some((request, kind, body)) = raw.receive() {
+        match (request, kind) {
+            (2, 0x8004) => events += u32::from_le_bytes(body[9..13].try_into().unwrap()),
+            (2, 0x80ff) => {
+                assert_eq!(body[..3], [14, 0, 3], "not available, and to be tried again");
+                ended = true;
+            }
+            (10.., 0x8003) => answered += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((answered, ended), (50, true));
+    assert!(events <= 50);
+    served.stop();
+    assert_eq!(served.store.last_position(), Position::new(50));
+    assert!(TcpStream::connect(served.address).is_err());
+}
+
+#[test]
+fn a_subscriber_lives_through_a_restart_and_its_acknowledgements_stay() {
+    let served = Served::new();
+    let client = served.client();
+    let mailer = Subscribe::new().cursor(CursorName::new("mailer").unwrap());
+    let mut subscription = client.subscribe(mailer.clone()).unwrap();
+    let append = |number: u64| {
+        client.append(&stream("a"), Version::new(number).into(), vec![event("x")]).unwrap();
+    };
+    append(0);
+    append(1);
+    let first = subscription.next().unwrap();
+    subscription.acknowledge(first.position()).unwrap();
+    let served = served.again(patient());
+    append(2);
+    assert_eq!(subscription.next().unwrap().version(), Version::new(2));
+    assert_eq!(subscription.next().unwrap().version(), Version::new(3));
+    // What was given out over the old connection can be acknowledged over the new one.
+    subscription.acknowledge(Position::new(2)).unwrap();
+    drop(subscription);
+    let again = served.client().subscribe(mailer).unwrap();
+    assert_eq!(again.position(), Position::new(2));
+}
+
+#[test]
+fn health_readiness_and_metrics_are_answered_over_http() {
+    let mut served = Served::new();
+    let http = served.http.unwrap();
+    let client = served.client();
+    client.append(&stream("order-1"), ExpectedVersion::Any, vec![event("secret-payload"), event("b")]).unwrap();
+    let mut subscription = client.subscribe(Subscribe::new()).unwrap();
+    subscription.next().unwrap();
+    assert_eq!(get(http, "/health"), (200, "alive\n".into()));
+    assert_eq!(get(http, "/ready"), (200, "ready\n".into()));
+    assert_eq!(get(http, "/").0, 404);
+    let (status, text) = get(http, "/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "factlog_appends_total 1",
+        "factlog_appended_events_total 2",
+        "factlog_events 2",
+        "factlog_streams 1",
+        "factlog_connections 1",
+        "factlog_subscriptions 1",
+        "factlog_append_seconds_count 1",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|other| other == line), "no `{line}` in\n{text}");
+    }
+    assert!(!text.contains("secret-payload") && !text.contains("order-1"));
+    drop(subscription);
+    until("the subscription is over", || served.metric("factlog_subscriptions") == 0.0);
+    served.stop();
+    assert!(TcpStream::connect(http).is_err());
+}
+
+#[test]
+fn two_thousand_half_open_handshakes_keep_nobody_out_and_leave_nothing_behind() {
+    let served = Served::new();
+    let client = served.client();
+    until("all descriptors of the client are there", || served.connections() == 1);
+    let before = descriptors();
+    let half_open: Vec<_> = (0..2_000)
+        .map(|number| {
+            let mut socket = served.socket();
+            std::io::Write::write_all(&mut socket, &preamble()[..number % 16]).unwrap();
+            socket
+        })
+        .collect();
+    client.append(&stream("a"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+    served.client().last_position().unwrap();
+    drop(half_open);
+    until("they are gone", || served.connections() == 1);
+    // Other tests of this process open some, too.
+    until("no descriptor is left", || descriptors() < before + 500);
+}
+
+#[test]
+fn clients_that_come_and_go_leave_whole_appends_only() {
+    let served = Served::new();
+    thread::scope(|scope| {
+        for writer in 0..8u64 {
+            let served = &served;
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let client = served.client();
+                    let own = stream(&format!("w-{writer}"));
+                    let events = vec![event("1"), event("2"), event("3")];
+                    client.append(&own, Version::new(round * 3).into(), events).unwrap();
+                    // Gone while it is answered, or before it has come.
+                    let _unheard =
+                        factlog::EventStore::append(&client, &own, ExpectedVersion::NoStream, vec![event("x")]);
+                }
+            });
+        }
+    });
+    for writer in 0..8 {
+        assert_eq!(served.store.stream_version(&stream(&format!("w-{writer}"))).unwrap(), Version::new(60));
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_for_good_is_an_error_that_names_it() {
+    let mut served = Served::new();
+    served.stop();
+    let error = served.options().connect().unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { server, .. } if *server == served.url()), "{error:?}");
+}

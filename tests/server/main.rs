@@ -1,0 +1,12 @@
+//! The server and the client over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod client;
+mod command;
+mod copies;
+mod ending;
+mod python;
+mod raw;
+mod secure;
+mod support;
