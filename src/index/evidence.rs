@@ -77,9 +77,9 @@ impl Evidence {
             if !wanted.iter().any(|range| *range.start() <= run.last && run.first <= *range.end()) {
                 continue;
             }
-            let mut number = 0;
-            while let Some((hash, list)) = run.list_at(number)? {
-                number += 1;
+            let mut at = 0;
+            while let Some((hash, list)) = run.list_at(at)? {
+                at = list.postings.end;
                 // Types, categories and the like have no versions.
                 if list.first_version == Version::NONE {
                     continue;
