@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    ListHash,
+    Index, ListHash,
+    matches::Piece,
     run::{INDEX, Run},
 };
 use crate::{
@@ -99,5 +100,21 @@ impl Evidence {
             }
         }
         Ok(())
+    }
+}
+
+impl Index {
+    /// Whether the run that covers a position has it among the lost ones; `None` when no run covers it.
+    pub(crate) fn run_holds_lost(&self, position: Position) -> Result<Option<bool>> {
+        let Some(run) = self.run_of(position) else { return Ok(None) };
+        let Some(list) = run.find(ListHash::LOST)? else { return Ok(Some(false)) };
+        let mut piece = Piece::of_run(run, list)?;
+        let at = piece.lower_bound(position)?;
+        Ok(Some(at < piece.len() && piece.position(at)? == position))
+    }
+
+    /// The file of the run that covers a position.
+    pub(crate) fn run_file(&self, position: Position) -> Option<PathBuf> {
+        self.run_of(position).map(|run| Run::name(run.first, run.last))
     }
 }

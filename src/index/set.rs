@@ -86,7 +86,7 @@ pub(crate) struct Found {
 
 impl State {
     /// The run that covers a position.
-    fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
+    pub(super) fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
         let at = self.runs.partition_point(|run| run.last < position);
         self.runs.get(at).filter(|run| run.holds(position))
     }
@@ -360,20 +360,6 @@ impl Index {
         let state = self.shared.state.read();
         let at = state.runs.partition_point(|run| run.last < position);
         state.runs.get(at).filter(|run| run.first <= position).cloned()
-    }
-
-    /// Whether the run that covers a position has it among the lost ones; `None` when no run covers it.
-    pub(crate) fn run_holds_lost(&self, position: Position) -> Result<Option<bool>> {
-        let Some(run) = self.run_of(position) else { return Ok(None) };
-        let Some(list) = run.find(ListHash::LOST)? else { return Ok(Some(false)) };
-        let mut piece = Piece::of_run(run, list)?;
-        let at = piece.lower_bound(position)?;
-        Ok(Some(at < piece.len() && piece.position(at)? == position))
-    }
-
-    /// The file of the run that covers a position.
-    pub(crate) fn run_file(&self, position: Position) -> Option<PathBuf> {
-        self.run_of(position).map(|run| Run::name(run.first, run.last))
     }
 
     /// Removes the runs that opening found and does not use: remains of a crash, or of another history of this store if
