@@ -356,7 +356,7 @@ impl Index {
     }
 
     /// The run that covers a position.
-    fn run_of(&self, position: Position) -> Option<Arc<Run>> {
+    pub(super) fn run_of(&self, position: Position) -> Option<Arc<Run>> {
         let state = self.shared.state.read();
         let at = state.runs.partition_point(|run| run.last < position);
         state.runs.get(at).filter(|run| run.first <= position).cloned()
