@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    disk::{Access, Disk, Entry},
+    disk::{Access, Disk, Entry, create_dir},
     error::{Error, Result},
     event::Timestamp,
 };
@@ -57,7 +57,7 @@ impl<'a> Aside<'a> {
             return Ok(());
         }
         let to_dir = parent(&to);
-        self.disk.create_dir(to_dir).map_err(|error| Error::io("create", to_dir, error))?;
+        create_dir(self.disk, to_dir).map_err(|error| Error::io("create", to_dir, error))?;
         self.disk.rename(&from, &to).map_err(|error| Error::io("rename", &from, error))?;
         for dir in [to_dir, parent(&from)] {
             self.disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
@@ -78,7 +78,7 @@ impl<'a> Aside<'a> {
 /// Copies a file, making the directory that it goes to; durable when this returns.
 pub(super) fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<()> {
     let dir = parent(to);
-    disk.create_dir(dir).map_err(|error| Error::io("create", dir, error))?;
+    create_dir(disk, dir).map_err(|error| Error::io("create", dir, error))?;
     let source = disk.open(from, Access::Read).map_err(|error| Error::io("open", from, error))?;
     let len = source.len().map_err(|error| Error::io("read", from, error))?;
     let target = disk.create(to).map_err(|error| Error::io("create", to, error))?;

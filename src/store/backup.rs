@@ -30,7 +30,7 @@ use super::{
     verify::{Verified, verify_alone},
 };
 use crate::{
-    disk::{Access, Content, Disk, read_file, replace_file},
+    disk::{Access, Content, Disk, create_dir, read_file, replace_file},
     error::{Error, Result},
     index::RunFile,
     log::{End, Entry, Manifest, Segment},
@@ -277,8 +277,8 @@ fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let dir = path.parent().unwrap_or(Path::new("."));
-    disk.create_dir(dir).map_err(|error| Error::io("create", dir, error))?;
-    replace_file(disk, path, bytes)
+    create_dir(disk, dir).map_err(|error| Error::io("create", dir, error))?;
+    Ok(replace_file(disk, path, bytes)?)
 }
 
 /// The files of the cursors, as they are now.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{BACKUP, LOG, POSITION, lock};
 use crate::{
-    disk::{Access, Disk, DiskLock, Entry as Kind, names, replace_file},
+    disk::{Access, Disk, DiskLock, Entry as Kind, create_dir, names, replace_file},
     error::{Error, Result},
     log::{Entry, HEADER_PAGE, MANIFEST, Manifest, Segment, is_header},
 };
@@ -53,7 +53,7 @@ impl Place {
         }
         let log = dir.join(LOG);
         if manifest.is_none() && !marked {
-            disk.create_dir(dir).map_err(|error| Error::not_writable("create", dir, error))?;
+            create_dir(disk, dir).map_err(|error| Error::not_writable("create", dir, error))?;
         }
         let lock = lock(disk, dir)?;
         let place = Place { dir: dir.to_owned(), manifest, _lock: lock };
@@ -62,7 +62,7 @@ impl Place {
             // Nothing in it may be taken for a store before all of it is there.
             place.mark(disk)?;
         }
-        disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
+        create_dir(disk, &log).map_err(|error| Error::not_writable("create", &log, error))?;
         if place.is(disk, from)? { Err(refuse("is the store itself".to_owned())) } else { Ok(place) }
     }
 
@@ -125,7 +125,7 @@ impl Place {
 
     /// From here on the directory is no store, until the backup is finished.
     pub(super) fn mark(&self, disk: &dyn Disk) -> Result<()> {
-        replace_file(disk, &self.dir.join(BACKUP), NOTE)
+        Ok(replace_file(disk, &self.dir.join(BACKUP), NOTE)?)
     }
 
     fn unmark(&self, disk: &dyn Disk) -> Result<()> {

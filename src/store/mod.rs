@@ -23,6 +23,8 @@ mod aside;
 mod backup;
 mod backup_place;
 mod beside;
+#[cfg(test)]
+mod crash_tests;
 mod cursor;
 mod cursor_file;
 mod directory;

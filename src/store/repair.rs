@@ -37,7 +37,7 @@ use super::{
     verify::{VerifyProgress, verify_alone},
 };
 use crate::{
-    disk::{Disk, OsDisk, replace_file},
+    disk::{Disk, OsDisk, create_dir, replace_file},
     error::{Damage, Error, Holder, Lost, Place, Result},
     event_store::CursorName,
     index::{Evidence, INDEX, ListHash, RunFile},
@@ -225,11 +225,11 @@ impl Plan {
         self.report.directory = Some(aside.place.clone());
         let report = aside.path(Path::new("report.jsonl"));
         let report_dir = dir.join(&aside.place);
-        disk.create_dir(&report_dir).map_err(|error| Error::io("create", &report_dir, error))?;
+        create_dir(disk, &report_dir).map_err(|error| Error::io("create", &report_dir, error))?;
         replace_file(disk, &report, self.report.to_json_lines().as_bytes())?;
         if let Some(log) = &self.log {
             let log_dir = dir.join(directory::LOG);
-            disk.create_dir(&log_dir).map_err(|error| Error::io("create", &log_dir, error))?;
+            create_dir(disk, &log_dir).map_err(|error| Error::io("create", &log_dir, error))?;
             let mut anew = Vec::new();
             let manifest = log.mend(disk, &mut |name, content| {
                 write(disk, &dir.join(mended(&name)), &content)?;
