@@ -71,7 +71,7 @@ pub mod users;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
-pub use error::{Action, Damage, Error, Holder, Place, Result};
+pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
@@ -79,7 +79,8 @@ pub use event_store::{
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Store, Subscription, Verified, VerifyProgress, verify,
+    BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,
+    RepairReport, Store, Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

@@ -15,6 +15,7 @@ use super::{
     },
     durability::Durability,
     follower::Follower,
+    lost::StandIn,
     options::{OpenProgress, Options, Report},
     recent::Recents,
     recorded::Indexing,
@@ -315,9 +316,15 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let indexed = self.indexing.next(self.index, record, offset)?;
-        let stream = self.indexing.event().stream_str();
-        add_checked(self.index, &indexed, stream, record.footprint()).unwrap_or_else(|error| {
+        let (position, bytes) = (record.header().position, record.footprint());
+        let added = match self.indexing.next(self.index, record, offset) {
+            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event().stream_str(), bytes),
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
+                add_lost(self.index, &lost, position, offset, bytes)
+            }
+        };
+        added.unwrap_or_else(|error| {
             let text = error.to_string();
             self.fault = Some(error);
             Err(text)
@@ -347,6 +354,23 @@ pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u
         return Ok(Ok(()));
     }
     Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
+}
+
+/// As [`add_checked`], for what stands for a lost event.
+pub(super) fn add_lost(
+    index: &Index,
+    lost: &StandIn,
+    position: Position,
+    offset: u64,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let before = index.add_checked(&lost.indexed(position, offset), bytes)?;
+    match lost.stream {
+        Some((_, version)) if before.next() != version => {
+            Ok(Err(format!("a lost event of version {version} follows version {before} of its stream")))
+        }
+        _ => Ok(Ok(())),
+    }
 }
 
 impl Store {
