@@ -42,6 +42,8 @@ mod stripes;
 mod subscribe;
 mod verify;
 
+#[cfg(feature = "server")]
+pub(crate) use crate::log::Committed;
 pub use cursor::Cursor;
 pub use durability::Durability;
 pub use open::Store;

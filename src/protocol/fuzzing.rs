@@ -1,0 +1,34 @@
+//! What must be true of whatever the protocol's decoders make of any bytes.
+
+use bytes::BytesMut;
+
+use super::{Frame, Received, Request, Response, Taken, take};
+use crate::limits;
+
+/// Frames one behind the other. What is decoded is encoded to something that decodes to the same.
+pub(crate) fn frames(bytes: &[u8]) {
+    let mut buffer = BytesMut::from(bytes);
+    while let Ok(Taken::Frame(frame)) = take(&mut buffer, limits::FRAME_BYTES) {
+        body(frame);
+    }
+}
+
+/// A frame's body, as a request and as a response, whatever its checksum.
+pub(crate) fn body(frame: Received) {
+    let again = |encoded: Frame| {
+        let mut buffer: BytesMut = encoded.chunks().collect();
+        match take(&mut buffer, usize::MAX) {
+            Ok(Taken::Frame(frame)) if buffer.is_empty() => frame,
+            other => panic!("{other:?}"),
+        }
+    };
+    if let Ok(request) = Request::decode(frame.clone()) {
+        let back = Request::decode(again(request.encode(frame.request)));
+        assert!(back.is_ok_and(|back| back == request), "{request:?}");
+    }
+    if let Ok(response) = Response::decode(frame.clone()) {
+        let encoded = again(response.encode(frame.request));
+        let back = Response::decode(encoded.clone()).map(|back| again(back.encode(frame.request)));
+        assert!(back.is_ok_and(|back| back == encoded), "{response:?}");
+    }
+}
