@@ -16,7 +16,7 @@ pub(crate) fn frames(bytes: &[u8]) {
 /// A frame's body, as a request and as a response, whatever its checksum.
 pub(crate) fn body(frame: Received) {
     let again = |encoded: Frame| {
-        let mut buffer: BytesMut = encoded.chunks().collect();
+        let mut buffer: BytesMut = encoded.chunks().flatten().collect();
         match take(&mut buffer, usize::MAX) {
             Ok(Taken::Frame(frame)) if buffer.is_empty() => frame,
             other => panic!("{other:?}"),
