@@ -6,17 +6,19 @@
 use std::{
     sync::{Arc, Barrier},
     thread,
+    time::Duration,
 };
 
 use factlog::{
     EventId, EventStore, MemoryStore, Options, Position, ReadAll, ReadStream, RecordedEvent, Version, block_on,
     model::{
-        Aggregate, AggregateCommand, BusinessTime, CommandHandler, Committed, DomainEvent, Metadata, ModelError,
-        Receipt, Repository,
+        Aggregate, AggregateCommand, BusinessTime, CommandHandler, Committed, Consistency, DomainEvent, Metadata,
+        ModelError, Page, Receipt, Repository, Runner, SqliteViews,
     },
     orders::{
-        ImportedOrderCommand, NewItem, Order, OrderAction, OrderCommand, OrderCommandHandler, OrderEvent, OrderItem,
-        OrderRefusal, OrderRequest, OrderService, OrderStatus, ShippingAddress,
+        GetOrder, GetOrdersByStatus, GetUserOrders, ImportedOrderCommand, NewItem, Order, OrderAction, OrderCommand,
+        OrderCommandHandler, OrderEvent, OrderItem, OrderProjection, OrderQueryHandler, OrderRefusal, OrderRequest,
+        OrderService, OrderStatus, ShippingAddress,
     },
     testing::given,
 };
@@ -216,10 +218,11 @@ fn race(store: &Arc<dyn EventStore>, rounds: usize) {
         racing.into_iter().map(|racer| racer.join().unwrap()).collect()
     });
     let repository = Repository::<Order>::new(Arc::clone(store));
-    for round in 0..rounds {
+    for (round, both) in results[0].iter().zip(&results[1]).enumerate() {
+        let both = [both.0, both.1];
         let id = round.to_string();
         let order = block_on(repository.load(&id)).unwrap();
-        let accepted = |step: usize, racer: usize| match &results[racer][round][step] {
+        let accepted = |step: usize, racer: usize| match &both[racer][step] {
             Ok(_) => true,
             Err(error) => {
                 let rule =
@@ -274,5 +277,30 @@ fn two_handlers_that_change_one_order_all_the_time_both_get_everything_in() {
         assert!(order.snapshot_version() >= Version::new(100), "snapshots were taken on the way");
         let log = block_on(store.read_all(ReadAll::after(Position::START).limit(1))).unwrap();
         assert!(matches!(OrderEvent::from_recorded(&log[0]), Ok(Some(OrderEvent::Created { .. }))));
+    });
+}
+
+#[test]
+fn a_query_that_asks_for_what_a_command_wrote_sees_it_through_the_bus() {
+    on_every_store(|store| {
+        let directory = TempDir::new().unwrap();
+        let orders = OrderService::new(Arc::clone(&store)).unwrap();
+        let views = SqliteViews::open(directory.path().join("views")).unwrap();
+        let runner = Runner::new(Arc::clone(&store), Arc::new(views.project(OrderProjection)));
+        let queries = OrderQueryHandler::new(views).into_bus().unwrap();
+        block_on(orders.handle(create("1"))).unwrap();
+        let receipt = block_on(orders.handle(pay("1", "p"))).unwrap();
+        block_on(runner.catch_up()).unwrap();
+        let consistency = Consistency::at_least(Position::new(receipt.position));
+        let row = block_on(queries.ask(GetOrder { order_id: "1".into(), consistency })).unwrap().unwrap();
+        assert_eq!((row.status.as_str(), row.payment_id.as_deref()), ("PAID", Some("p")));
+        let page = Page::default();
+        let of_user = GetUserOrders { user_id: "user-456".into(), status: None, page, consistency };
+        assert_eq!(block_on(queries.ask(of_user)).unwrap().pagination.total, 1);
+        let unpaid = GetOrdersByStatus { status: OrderStatus::Pending, page, consistency };
+        assert_eq!(block_on(queries.ask(unpaid)).unwrap().orders.len(), 0);
+        let ahead = Consistency::at_least(Position::new(receipt.position + 1)).within(Duration::ZERO);
+        let error = block_on(queries.ask(GetOrder { order_id: "1".into(), consistency: ahead })).unwrap_err();
+        assert!(matches!(error, ModelError::NotYetProjected { .. }), "{error}");
     });
 }

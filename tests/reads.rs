@@ -78,3 +78,29 @@ fn a_reader_gives_only_what_was_durable_when_it_was_made_however_much_was_sealed
     assert_eq!(begun.count(), 0);
     assert_eq!(streams.collect::<Result<Vec<_>, _>>().unwrap(), [three]);
 }
+
+#[test]
+fn what_is_lent_is_what_is_given_away() {
+    let dir = TempDir::new().unwrap();
+    let store = Options::new().first_segment_bytes(8 << 10).segment_bytes(8 << 10).open(dir.path()).unwrap();
+    for number in 0..200 {
+        append(&store, &format!("s-{}", number % 3), if number % 2 == 0 { "A" } else { "B" }, 1);
+    }
+    let all = || ReadAll::after(Position::START);
+    for read in [all(), all().backwards(), all().event_type(of_type("A")), all().category("s").limit(70)] {
+        let mut lent = store.read_all(read.clone());
+        for given in store.read_all(read) {
+            let (given, lent) = (given.unwrap(), lent.lend().unwrap().unwrap());
+            assert_eq!(&given, lent);
+            assert_eq!(
+                (lent.stream_str(), lent.event_type_str()),
+                (given.stream().as_str(), given.event_type().as_str())
+            );
+            assert_eq!((lent.metadata_slice(), lent.payload_slice()), (&given.metadata()[..], &given.payload()[..]));
+        }
+        assert!(lent.lend().unwrap().is_none());
+    }
+    let (mut lent, given) = (store.read_stream(&name("s-1")), store.read_stream(&name("s-1")));
+    assert_eq!(given.map(|given| assert_eq!(&given.unwrap(), lent.lend().unwrap().unwrap())).count(), 67);
+    assert!(lent.lend().unwrap().is_none());
+}

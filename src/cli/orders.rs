@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     block_on,
-    model::{Aggregate, ModelError},
+    model::{Aggregate, Consistency, ModelError},
     orders::{
-        NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler, OrderRequest, OrderService, OrderStatus,
-        ShippingAddress,
+        GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
+        OrderRequest, OrderService, OrderStatus, ShippingAddress,
     },
 };
 use serde::de::DeserializeOwned;
@@ -204,10 +204,13 @@ impl List {
     fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
         let page = self.paging.page()?;
         let store = open::for_reading(place)?;
-        let queries = OrderQueryHandler::new(views::fresh(&store, views, OrderProjection, self.freshness)?);
-        let found = match (&self.user, self.status) {
-            (Some(user), status) => queries.user_orders(user, status, page)?,
-            (None, Some(status)) => queries.orders_by_status(status, page)?,
+        let views = views::fresh(&store, views, OrderProjection, self.freshness)?;
+        let queries = OrderQueryHandler::new(views).into_bus()?;
+        // What is there is as recent as was asked for.
+        let consistency = Consistency::AsIs;
+        let found = match (self.user, self.status) {
+            (Some(user_id), status) => block_on(queries.ask(GetUserOrders { user_id, status, page, consistency }))?,
+            (None, Some(status)) => block_on(queries.ask(GetOrdersByStatus { status, page, consistency }))?,
             (None, None) => return Err(Failure::BadInput("give a user, a status, or both".to_owned())),
         };
         out.line(&found)
@@ -217,7 +220,8 @@ impl List {
 fn show(id: &str, freshness: Freshness, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
     let views = views::fresh(&store, views, OrderProjection, freshness)?;
-    match OrderQueryHandler::new(views).order(id)? {
+    let queries = OrderQueryHandler::new(views).into_bus()?;
+    match block_on(queries.ask(GetOrder { order_id: id.to_owned(), consistency: Consistency::AsIs }))? {
         Some(order) => out.line(&order),
         None => Err(ModelError::AggregateNotFound { id: id.to_owned() }.into()),
     }

@@ -15,7 +15,7 @@ use crate::{
     version::Position,
 };
 
-/// How many records are [looked at](Log::look_at) at once.
+/// How many records are [looked at](SegmentView::look_at) at once.
 pub(crate) const LOOKED_AT: usize = 32;
 /// How much of each: what is longer is read faster than it is looked for.
 const MOST_LINES: usize = 16;
@@ -34,7 +34,7 @@ impl Log {
     /// a map.
     pub(crate) fn record<'a>(
         &self,
-        view: &'a SegmentView,
+        view: &'a mut SegmentView,
         position: Position,
         offset: u64,
         buffer: &'a mut Bytes,
@@ -42,31 +42,15 @@ impl Log {
         self.segments.holding(view, position)?.0.record(offset, position, buffer)
     }
 
-    /// Looks at records that will be read next, so that what is not in the processor's caches is fetched for all of them at the
-    /// same time, and not for one after the other. Reads nothing: what is wrong is found when a record is read.
-    pub(crate) fn look_at(&self, view: &SegmentView, places: impl Iterator<Item = (Position, u64)>) {
-        let mut records: [&[u8]; LOOKED_AT] = [&[]; LOOKED_AT];
-        for (record, (position, offset)) in records.iter_mut().zip(places) {
-            let map = self.segments.mapped(view, position);
-            *record = map.and_then(|map| map.get(offset as usize..)).unwrap_or_default();
-        }
-        let mut seen = records.iter().fold(0, |seen, record| seen ^ record::length(record));
-        for record in records {
-            let lines = (record::length(record) as usize).div_ceil(CACHE_LINE).min(MOST_LINES);
-            seen = record.chunks(CACHE_LINE).take(lines).fold(seen, |seen, line| seen ^ u32::from(line[0]));
-        }
-        black_box(seen);
-    }
-
     /// A place, for errors.
     pub(crate) fn place(&self, position: Position, offset: u64) -> Result<Place> {
-        Ok(self.segments.holding(&self.view(), position)?.0.place(offset, position))
+        Ok(self.segments.holding(&mut self.view(), position)?.0.place(offset, position))
     }
 
     /// All records from `first`, which lies at `offset` of its segment, to `last`, which is durable.
     pub(crate) fn scan(&self, first: Position, offset: u64, last: Position) -> Result<LogScan<'_>> {
-        let view = self.view();
-        let (segment, following) = self.segments.holding(&view, first)?;
+        let mut view = self.view();
+        let (segment, following) = self.segments.holding(&mut view, first)?;
         let segment = segment.clone();
         Ok(LogScan {
             log: self,
@@ -79,6 +63,24 @@ impl Log {
             last,
             record: Record::default(),
         })
+    }
+}
+
+impl SegmentView {
+    /// Looks at records that will be read next, so that what is not in the processor's caches is fetched for all of them at the
+    /// same time, and not for one after the other. Reads nothing: what is wrong is found when a record is read.
+    pub(crate) fn look_at(&self, places: impl Iterator<Item = (Position, u64)> + Clone) {
+        let mut records: [&[u8]; LOOKED_AT] = [&[]; LOOKED_AT];
+        let maps = self.maps(places.clone().map(|(position, _)| position));
+        for (record, (map, (_, offset))) in records.iter_mut().zip(maps.zip(places)) {
+            *record = map.and_then(|map| map.get(offset as usize..)).unwrap_or_default();
+        }
+        let mut seen = records.iter().fold(0, |seen, record| seen ^ record::length(record));
+        for record in records {
+            let lines = (record::length(record) as usize).div_ceil(CACHE_LINE).min(MOST_LINES);
+            seen = record.chunks(CACHE_LINE).take(lines).fold(seen, |seen, line| seen ^ u32::from(line[0]));
+        }
+        black_box(seen);
     }
 }
 
@@ -128,8 +130,8 @@ impl LogScan<'_> {
     #[cold]
     fn advance_to_other_piece(&mut self) -> Result<bool> {
         if self.following == Some(self.next) {
-            let view = self.log.view();
-            let (segment, following) = self.log.segments.holding(&view, self.next)?;
+            let mut view = self.log.view();
+            let (segment, following) = self.log.segments.holding(&mut view, self.next)?;
             (self.segment, self.following, self.offset) = (segment.clone(), following, HEADER_PAGE);
             (self.piece, self.at) = (Bytes::new(), 0);
             // Whoever comes here from the segment before goes on to the end. What cannot be asked for is read when it is met.

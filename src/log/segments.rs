@@ -36,6 +36,29 @@ pub(crate) struct Segments {
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentView {
     slots: Arc<Vec<Arc<Slot>>>,
+    /// The one that was asked for last: most often the next one asked for.
+    near: usize,
+}
+
+impl SegmentView {
+    /// Which slot holds this position, which may well be the one at `near`.
+    #[inline]
+    fn slot_of(&self, position: Position, near: usize) -> Option<usize> {
+        let from = |at: usize| self.slots.get(at).is_some_and(|slot| slot.base <= position);
+        if from(near) && !from(near + 1) {
+            return Some(near);
+        }
+        self.slots.partition_point(|slot| slot.base <= position).checked_sub(1)
+    }
+
+    /// The maps of the segments that hold these positions, as far as there are any already.
+    pub(super) fn maps(&self, positions: impl Iterator<Item = Position>) -> impl Iterator<Item = Option<&Bytes>> {
+        let mut near = self.near;
+        positions.map(move |position| {
+            near = self.slot_of(position, near)?;
+            self.slots.get(near)?.segment.get()?.map()
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -72,29 +95,23 @@ impl Segments {
 
     /// The segments as they are now.
     pub(super) fn view(&self) -> SegmentView {
-        SegmentView { slots: self.slots.read().clone() }
+        SegmentView { slots: self.slots.read().clone(), near: 0 }
     }
 
     /// The segment that holds this position, and the base position of the one behind it.
     pub(super) fn holding<'a>(
         &self,
-        view: &'a SegmentView,
+        view: &'a mut SegmentView,
         position: Position,
     ) -> Result<(&'a Arc<Segment>, Option<Position>)> {
-        let behind = view.slots.partition_point(|slot| slot.base <= position);
-        let following = view.slots.get(behind).map(|slot| slot.base);
-        let Some(slot) = behind.checked_sub(1).and_then(|at| view.slots.get(at)) else {
+        let at = view.slot_of(position, view.near);
+        view.near = at.unwrap_or_default();
+        let following = view.slots.get(at.map_or(0, |at| at + 1)).map(|slot| slot.base);
+        let Some(slot) = at.and_then(|at| view.slots.get(at)) else {
             let place = Place { file: super::MANIFEST.into(), offset: 0, position };
             return Err(Damage { place, fault: "no segment holds this position".to_owned() }.into());
         };
         Ok((self.opened(slot)?, following))
-    }
-
-    /// The map of the segment that holds this position, if there is one already.
-    #[inline]
-    pub(super) fn mapped<'a>(&self, view: &'a SegmentView, position: Position) -> Option<&'a Bytes> {
-        let behind = view.slots.partition_point(|slot| slot.base <= position);
-        view.slots.get(behind.checked_sub(1)?)?.segment.get()?.map()
     }
 
     fn opened<'a>(&self, slot: &'a Slot) -> Result<&'a Arc<Segment>> {

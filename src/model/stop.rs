@@ -78,13 +78,3 @@ pub(super) async fn give_way() {
     })
     .await;
 }
-
-/// Whether a future is ready before another one, which is then dropped: `None` when the other was first.
-pub(super) async fn before<T>(future: impl Future<Output = T>, other: impl Future<Output = ()>) -> Option<T> {
-    let (mut future, mut other) = (pin!(future), pin!(other));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => other.as_mut().poll(context).map(|()| None),
-    })
-    .await
-}

@@ -2,8 +2,8 @@
 //!
 //! It is written with what any application has, [`crate::model`] and an [`crate::EventStore`], and shows how the parts
 //! meet: a request to [`OrderService`] becomes an [`OrderCommand`], which is decided by the aggregate [`Order`], stored by
-//! [`OrderCommandHandler`], folded into the table `order_view` by [`OrderProjection`], and asked for through
-//! [`OrderQueryHandler`].
+//! [`OrderCommandHandler`], folded into the table `order_view` by [`OrderProjection`], and asked for by queries such
+//! as [`GetOrder`], which [`OrderQueryHandler`] answers.
 //!
 //! Invariants:
 //!

@@ -4,7 +4,7 @@ use super::{
     aggregate::OrderStatus,
     query::{OrderPage, OrderQueryHandler, OrderRow},
 };
-use crate::model::{Consistency, ModelError, Page, Query, QueryHandler};
+use crate::model::{Consistency, Logging, ModelError, Page, Query, QueryBus, QueryHandler};
 
 /// Asks for one order; `None` is the answer when there is none with this id.
 ///
@@ -84,6 +84,21 @@ impl Query for GetUserOrders {
 
 impl Query for GetOrdersByStatus {
     type Output = OrderPage;
+}
+
+impl OrderQueryHandler {
+    /// A bus that leads each of these queries here, and logs it.
+    ///
+    /// # Errors
+    ///
+    /// None that an application sees: each query has one handler.
+    pub fn into_bus(self) -> Result<QueryBus, ModelError> {
+        QueryBus::new()
+            .with(Logging)
+            .register::<GetOrder, _>(self.clone())?
+            .register::<GetUserOrders, _>(self.clone())?
+            .register::<GetOrdersByStatus, _>(self)
+    }
 }
 
 impl QueryHandler<GetOrder> for OrderQueryHandler {

@@ -28,13 +28,13 @@ impl Ahead {
     pub(super) fn next(
         &mut self,
         store: &Store,
-        view: &SegmentView,
+        view: &mut SegmentView,
         limit: usize,
         more: impl FnMut() -> Result<Option<Position>>,
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
-            store.inner.log.look_at(view, self.found.iter().map(|found| (found.position, found.offset)));
+            view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
         }
         let next = self.found.get(self.given).copied();
         self.given += usize::from(next.is_some());
@@ -64,5 +64,36 @@ impl Ahead {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        event::{EventType, NewEvent, StreamName},
+        version::ExpectedVersion,
+    };
+
+    #[test]
+    fn what_lies_before_an_error_comes_before_it() {
+        let dir = TempDir::new().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let events = (0..3).map(|_| NewEvent::new(EventType::new("A").unwrap(), "")).collect();
+        store.append(&StreamName::new("s-1").unwrap(), ExpectedVersion::Any, events).unwrap();
+        let mut view = store.inner.log.view();
+        let error = || Error::io("read", "a file", std::io::ErrorKind::UnexpectedEof.into());
+        let mut positions = [Ok(Some(Position::FIRST)), Ok(Some(Position::new(2))), Err(error())].into_iter();
+        let mut ahead = Ahead::default();
+        let mut next = || {
+            let more = || positions.next().unwrap_or(Ok(None));
+            ahead.next(&store, &mut view, usize::MAX, more).map(|found| found.map(|found| found.position.get()))
+        };
+        assert_eq!(next().unwrap(), Some(1));
+        assert_eq!(next().unwrap(), Some(2));
+        assert!(next().is_err());
+        assert_eq!(next().unwrap(), None);
     }
 }

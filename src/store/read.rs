@@ -57,12 +57,12 @@ impl Store {
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
         let mut event = RecordedEvent::none();
-        self.read_into(&self.inner.log.view(), Found { position, offset }, &mut event)?;
+        self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)?;
         Ok(Some(event))
     }
 
     /// Reads the event that lies there, in place of the one that `event` was.
-    pub(super) fn read_into(&self, view: &SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
+    pub(super) fn read_into(&self, view: &mut SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
         let mut buffer = Bytes::new();
         let record = self.inner.log.record(view, found.position, found.offset, &mut buffer)?;
         match recorded::decode_into(&record, event) {
@@ -190,10 +190,12 @@ impl Streams<'_> {
             }
         };
         let ahead = &mut self.ahead;
-        let Some(found) = ahead.next(self.store, &self.view, usize::MAX, || firsts.next())? else { return Ok(None) };
+        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, || firsts.next())? else {
+            return Ok(None);
+        };
         self.position = found.position;
         let mut event = RecordedEvent::none();
-        self.store.read_into(&self.view, found, &mut event)?;
+        self.store.read_into(&mut self.view, found, &mut event)?;
         if event.version() != Version::FIRST {
             return Err(self.store.misled(found, &event, "the first event of a stream"));
         }

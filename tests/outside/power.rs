@@ -4,8 +4,8 @@
 //! keeps what was written.
 
 use std::{
-    fs::File,
-    path::Path,
+    fs::{self, File},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -27,7 +27,7 @@ impl Loop {
         let dir = tempfile::tempdir().unwrap();
         let disk = Loop { dir };
         File::create(disk.image()).unwrap().set_len(512 << 20).unwrap();
-        std::fs::create_dir(disk.root()).unwrap();
+        fs::create_dir(disk.root()).unwrap();
         // Without lazy initialisation nothing but the store writes to it.
         let options = "lazy_itable_init=0,lazy_journal_init=0";
         can_run(&["mkfs.ext4", "-q", "-F", "-E", options, disk.image().to_str().unwrap()])?;
@@ -35,12 +35,16 @@ impl Loop {
         Ok(disk)
     }
 
-    fn image(&self) -> std::path::PathBuf {
+    fn image(&self) -> PathBuf {
         self.dir.path().join("image")
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    fn root(&self) -> PathBuf {
         self.dir.path().join("root")
+    }
+
+    fn store(&self) -> PathBuf {
+        self.root().join("store")
     }
 
     fn mount(&self) -> Result<(), String> {
@@ -72,25 +76,33 @@ fn every_acknowledged_event_survives_a_power_cut() {
     });
 }
 
+/// Cuts of one store. All of it is read after each, so the long run takes more stores and not more cuts of each.
+const CUTS: usize = 10;
+
 fn cut_again_and_again(disk: &Loop) {
-    let cuts = cycles(10, 100);
+    let stores = cycles(1, 10);
     let mut random = Random::seeded();
-    let mut ledger = Ledger::default();
-    let store = disk.root().join("store");
-    let (mut events, mut lost, mut slowest) = (0, 0, Duration::ZERO);
-    for run in 0..cuts {
-        if let Err(why) = cut_under(disk, Role::Crowd { run, writers: 1 + run % 4 }, &mut random, &mut ledger) {
-            return skipped(why);
+    let (mut acknowledged, mut events, mut lost, mut slowest) = (0, 0, 0, Duration::ZERO);
+    for _ in 0..stores {
+        let mut ledger = Ledger::default();
+        let mut left = 0;
+        for run in 0..CUTS {
+            if let Err(why) = cut_under(disk, Role::Crowd { run, writers: 1 + run % 4 }, &mut random, &mut ledger) {
+                return skipped(why);
+            }
+            let sent = ledger.sent();
+            let started = Instant::now();
+            disk.mount().unwrap();
+            left = ledger.check(&disk.store(), &format!("cut {run}"));
+            slowest = slowest.max(started.elapsed());
+            lost += sent - ledger.sent();
         }
-        let sent = ledger.sent();
-        let started = Instant::now();
-        disk.mount().unwrap();
-        events = ledger.check(&store, &format!("cut {run}"));
-        slowest = slowest.max(started.elapsed());
-        lost += sent - ledger.sent();
+        acknowledged += ledger.acknowledged();
+        events += left;
+        fs::remove_dir_all(disk.store()).unwrap();
     }
     disk.unmount();
-    let acknowledged = ledger.acknowledged();
+    let cuts = stores * CUTS;
     say!(
         "{cuts} power cuts, {acknowledged} appends acknowledged, {events} events, {lost} appends that were not \
          acknowledged were lost, mounted and checked in {slowest:?} at most"
@@ -100,7 +112,7 @@ fn cut_again_and_again(disk: &Loop) {
 
 /// Starts a worker, cuts the power under it at some moment, and unmounts what is left. The error says why that cannot be done.
 fn cut_under(disk: &Loop, role: Role, random: &mut Random, ledger: &mut Ledger) -> Result<(), String> {
-    let mut worker = Worker::start(&disk.root().join("store"), role);
+    let mut worker = Worker::start(&disk.store(), role);
     for _ in 0..random.below(600) {
         ledger.take(&worker.line().expect("the worker ended by itself"));
     }
@@ -133,7 +145,7 @@ fn a_power_cut_takes_what_was_acknowledged_before_it_was_synced() {
         let cut = Loop::made().and_then(|disk| {
             cut_under(&disk, Role::Hasty { run: 0, writers: 4 }, &mut random, &mut ledger)?;
             disk.mount()?;
-            let lost = ledger.lost(&disk.root().join("store"));
+            let lost = ledger.lost(&disk.store());
             disk.unmount();
             say!("{lost} of {} appends lost that were acknowledged before they were synced", ledger.acknowledged());
             assert!(lost > 0 || ledger.acknowledged() == 0);

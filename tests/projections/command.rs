@@ -133,7 +133,7 @@ fn what_does_not_exist_is_named_with_what_does() {
     create(&factlog, "7");
     let run = factlog.run(&["projections", "rebuild", "nothing"], "");
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("there is no projection `nothing`, only orders"), "{run:?}");
+    assert!(run.stderr.contains("there is no projection `nothing`, only orders, users"), "{run:?}");
     let run = factlog.run(&["projections", "retry", "orders", "7"], "");
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("no failed event 7 waits"), "{run:?}");

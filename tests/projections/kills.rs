@@ -37,7 +37,7 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
     let file = views.to_str().unwrap();
 
     let started = Instant::now();
-    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
     let usual = started.elapsed();
     let whole = contents(&views);
     assert_eq!(whole, fresh(&events));
@@ -58,7 +58,7 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
         midway += u64::from(reached < events.len());
         assert_eq!(contents(&views), fresh(&events[..reached]), "kill {kill} at position {reached}");
     }
-    factlog.json(&["projections", "--views", file, "run", "--once"], "");
+    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
     assert_eq!(contents(&views), whole);
     println!("{kills} kills, {midway} left a view midway");
     assert!(midway * 10 >= kills, "too few kills hit the work to show anything");
@@ -88,7 +88,7 @@ fn many_orders(place: &Path) -> Vec<RecordedEvent> {
     let mut orders: Vec<Order> = (0..ORDERS).map(|_| Order::default()).collect();
     for step in 0..4 {
         for (n, order) in orders.iter_mut().enumerate() {
-            let broken = n % 97 == 0 && step == 2;
+            let broken = n.is_multiple_of(97) && step == 2;
             let event = if broken {
                 NewEvent::new("PaymentCompletedEvent".parse().unwrap(), "{\"paymentId\":7}")
             } else {
@@ -129,7 +129,7 @@ fn command(order: usize, step: usize) -> OrderCommand {
         },
         1 => OrderCommand::AddOrderItem { order_id, item: item("b"), at },
         2 => OrderCommand::CompletePayment { order_id, payment_id: "p".into(), at },
-        _ if order % 97 == 0 => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
+        _ if order.is_multiple_of(97) => OrderCommand::CancelOrder { order_id, reason: "r".into(), at },
         _ => OrderCommand::StartShipping { order_id, tracking_number: "t".into(), at },
     }
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use factlog::{
-    EventStore, MemoryStore, Position, block_on,
-    model::{ModelError, OnFailure, Runner, Stop},
+    EventStore, MemoryStore, Position, ReadAll, block_on,
+    model::{Checkpoint, ModelError, OnFailure, ReadModel, Runner, Stop, Taken},
 };
 use rusqlite::Connection;
 
@@ -84,6 +84,27 @@ fn a_rebuild_beside_a_running_projection_and_a_writer_misses_and_repeats_nothing
     });
     block_on(runner.catch_up()).unwrap();
     assert_eq!(scene.taken(), scene.taken_afresh());
+}
+
+#[test]
+fn tables_that_have_come_less_far_are_not_put_in_place() {
+    let scene = Scene::of("a1 a2");
+    block_on(scene.runner(OnFailure::Stop).catch_up()).unwrap();
+    let fresh = block_on(scene.projection().fresh()).unwrap();
+    let building = fresh.read_model();
+    block_on(building.prepare()).unwrap();
+    let mut known = Checkpoint::default();
+    for (event, swapped) in
+        block_on(scene.store.read_all(ReadAll::after(Position::START))).unwrap().iter().zip([false, true])
+    {
+        let Taken::UpTo(reached) = block_on(building.take(known, std::slice::from_ref(event))).unwrap() else {
+            panic!()
+        };
+        known = reached;
+        assert_eq!(block_on(fresh.swap_in(false)).unwrap(), swapped);
+        assert_eq!(scene.views().checkpoint("notes").unwrap().position, Position::new(2));
+        assert_eq!(scene.taken(), "a:a1,a2");
+    }
 }
 
 #[test]

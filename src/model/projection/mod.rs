@@ -34,7 +34,6 @@ mod checkpoint;
 mod contract;
 mod failed;
 mod mend;
-mod meter;
 mod read_model;
 mod rebuild;
 mod runner;
@@ -42,7 +41,5 @@ mod runner;
 pub use checkpoint::Checkpoint;
 pub use contract::Projection;
 pub use failed::{FailedEvent, FailedId, OnFailure};
-#[cfg(feature = "sqlite")]
-pub(in crate::model) use meter::Meter;
 pub use read_model::{FreshTables, ReadModel, ReadModelState, Taken};
 pub use runner::{ProjectionStatus, Runner};

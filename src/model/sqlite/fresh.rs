@@ -1,7 +1,8 @@
 //! Tables that are built beside those of a file, and then take their place.
 //!
 //! They are in a temporary database of their own, so that building them holds up nobody who writes to the file, needs no
-//! journal, and leaves nothing behind when it is cut off. Putting them in place copies them, in one transaction of the file:
+//! journal, and leaves nothing behind when it is cut off. SQLite puts what does not fit its cache into the directory that
+//! `SQLITE_TMPDIR` or `TMPDIR` names. Putting them in place copies them, in one transaction of the file:
 //! its readers go on seeing the old ones until it is committed.
 
 use std::sync::Arc;

@@ -23,6 +23,7 @@
 mod bookkeeping;
 mod failed;
 mod fresh;
+mod meter;
 mod pattern;
 mod projected;
 mod views;

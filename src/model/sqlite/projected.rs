@@ -9,6 +9,7 @@ use super::{
     bookkeeping,
     failed::{self, Obstacles},
     fresh::Fresh,
+    meter::Meter,
     views::SqliteViews,
 };
 use crate::{
@@ -16,9 +17,7 @@ use crate::{
     event_store::BoxFuture,
     model::{
         ModelError,
-        projection::{
-            Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken,
-        },
+        projection::{Checkpoint, FailedEvent, FailedId, FreshTables, Projection, ReadModel, ReadModelState, Taken},
     },
 };
 

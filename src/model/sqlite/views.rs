@@ -1,9 +1,12 @@
 //! The file: its connections, and what marks it as made here.
 
 use std::{
+    future::{Future, poll_fn},
     ops::Deref,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -16,7 +19,6 @@ use crate::{
     model::{
         Consistency, ModelError, Sleep, Timer,
         projection::{Checkpoint, Projection},
-        stop::before,
     },
     version::Position,
 };
@@ -156,7 +158,7 @@ impl SqliteViews {
                     return Ok(());
                 }
                 // Woken when this process has written; what another one writes has to be looked for.
-                before(std::future::poll_fn(|context| watcher.poll(context)), Timer.sleep(LOOK)).await;
+                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(LOOK)).await;
             }
         };
         match before(coming, Timer.sleep(within)).await {
@@ -261,4 +263,14 @@ fn switch_to_wal(connection: &mut Connection) -> Result<(), ModelError> {
             switched => return Ok(switched?),
         }
     }
+}
+
+/// Whether a future is ready before another one, which is then dropped: `None` when the other was first.
+async fn before<T>(future: impl Future<Output = T>, other: impl Future<Output = ()>) -> Option<T> {
+    let (mut future, mut other) = (pin!(future), pin!(other));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => other.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
