@@ -34,9 +34,10 @@
 //! - a subscription gives out each event once, in order, and goes on behind what was acknowledged last;
 //! - damage never reads as a healthy or a shorter log: it is an error that names the place.
 //!
-//! What it is not: a server, a message queue, a database for anything but events. Events are never changed or deleted.
+//! What it is not: replicated, a message queue, a database for anything but events. Events are never changed or deleted.
 //!
-//! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
+//! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
+//! features `server` and `client` a store is shared over TCP, by the same trait.
 
 #[cfg(feature = "client")]
 pub mod client;

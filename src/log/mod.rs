@@ -39,7 +39,7 @@ mod wait;
 mod waiter;
 mod walk;
 
-pub(crate) use commit::Observer;
+pub(crate) use commit::{Committed, Observer};
 pub(crate) use draft::Draft;
 pub(crate) use follow::Following;
 pub(crate) use manifest::{Entry, MANIFEST, MANIFEST_NEW, Manifest, damage as manifest_damage};

@@ -51,6 +51,8 @@ mod stripes;
 mod subscribe;
 mod verify;
 
+#[cfg(feature = "server")]
+pub(crate) use crate::log::Committed;
 pub use backup::{BackupProgress, BackupReport};
 pub use cursor::Cursor;
 pub use durability::Durability;

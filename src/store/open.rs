@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ use crate::{
     event::StreamName,
     event_store::{Stats, Watchers},
     index::{Index, IndexOptions, Indexed},
-    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
+    log::{Committed, HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
 
@@ -132,8 +132,8 @@ impl Options {
             fault: None,
         };
         let watchers = Arc::new(Watchers::default());
-        let observer = Arc::new(Wake(watchers.clone()));
-        let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build);
+        let observer = Arc::new(Wake { watchers: watchers.clone(), counts: OnceLock::new() });
+        let log = Log::open(disk.clone(), dir, manifest, options, observer.clone(), mode, &mut build);
         // Where the index is at fault, no segment is to be blamed.
         let log = log.map_err(|error| build.fault.take().unwrap_or(error))?;
         if !self.read_only {
@@ -148,6 +148,7 @@ impl Options {
             log,
             recents: Arc::default(),
             watchers,
+            observer,
             snapshots,
             cursors,
             guard,
@@ -191,6 +192,8 @@ pub(super) struct Inner {
     pub(super) recents: Arc<Mutex<Recents>>,
     /// Who waits for new events.
     pub(super) watchers: Arc<Watchers>,
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server counts"))]
+    observer: Arc<Wake>,
     pub(super) snapshots: Snapshots,
     pub(super) cursors: Cursors,
     /// Given back last.
@@ -199,15 +202,34 @@ pub(super) struct Inner {
 
 /// Wakes the subscribers.
 #[derive(Debug)]
-struct Wake(Arc<Watchers>);
+pub(super) struct Wake {
+    watchers: Arc<Watchers>,
+    /// Who counts the commits, if anybody does.
+    counts: OnceLock<Counts>,
+}
+
+/// Hears of each commit.
+struct Counts(Box<dyn Fn(Committed) + Send + Sync>);
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counts")
+    }
+}
 
 impl Observer for Wake {
     fn published(&self, topics: &[u64]) {
-        self.0.publish(topics.iter().copied());
+        self.watchers.publish(topics.iter().copied());
     }
 
     fn failed(&self) {
-        self.0.wake_all();
+        self.watchers.wake_all();
+    }
+
+    fn committed(&self, batch: Committed) {
+        if let Some(Counts(count)) = self.counts.get() {
+            count(batch);
+        }
     }
 }
 
@@ -282,6 +304,13 @@ impl Store {
     pub fn last_position(&self) -> Position {
         // What cannot be read of another process's events is said by whoever reads them.
         self.inner.visible().unwrap_or_else(|_| self.inner.log.visible())
+    }
+
+    /// Lets somebody hear of each commit from now on, on the thread that made it. Only one can.
+    #[cfg(feature = "server")]
+    pub(crate) fn count_commits(&self, count: impl Fn(Committed) + Send + Sync + 'static) {
+        // Whoever was first goes on counting.
+        let _ = self.inner.observer.counts.set(Counts(Box::new(count)));
     }
 
     /// Some numbers about the store.
