@@ -28,6 +28,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -40,7 +41,7 @@ use super::{
     waiter::{Waiter, Wake, wake_all},
 };
 use crate::{
-    disk::{Disk, SharedWord},
+    disk::{Disk, SharedWord, planted},
     error::{Error, Result},
     version::Position,
 };
@@ -121,6 +122,21 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
 
     /// Nothing more will become visible.
     fn failed(&self);
+
+    /// A batch has been written, and synced unless the log is relaxed.
+    fn committed(&self, batch: Committed);
+}
+
+/// What a batch was, for whoever counts.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server counts"))]
+pub(crate) struct Committed {
+    /// Records in it.
+    pub(crate) records: u64,
+    /// Bytes that were written, whole pages.
+    pub(crate) bytes: usize,
+    /// How long writing and syncing took.
+    pub(crate) time: Duration,
 }
 
 /// What the lock guards.
@@ -229,7 +245,14 @@ impl Batch {
     fn write(&self, relaxed: bool) -> Result<()> {
         let Batch { segment, offset, bytes, .. } = self;
         segment.file.write_at(bytes, *offset).map_err(|error| segment.io("write", error))?;
-        if relaxed { Ok(()) } else { segment.file.sync().map_err(|error| segment.io("sync", error)) }
+        if relaxed || planted!(AcknowledgeBeforeSync) {
+            return Ok(());
+        }
+        let mut synced = segment.file.sync();
+        if synced.is_err() && planted!(RetryFailedSync) {
+            synced = segment.file.sync();
+        }
+        synced.map_err(|error| segment.io("sync", error))
     }
 }
 
@@ -360,6 +383,8 @@ impl Commit {
             None => (0, Vec::new(), Vec::new()),
         };
         let failed = written.is_err();
+        let (time, records) = (now.saturating_sub(begun), batch.last.get() - self.visible.load(Ordering::Relaxed));
+        let committed = Committed { records, bytes: batch.bytes.len(), time };
         let mut successor = None;
         match written {
             Ok(()) => {
@@ -369,7 +394,7 @@ impl Commit {
                     self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
                 }
                 let writers = if self.relaxed { 0 } else { writers + sequencer.filling.writers };
-                sequencer.gather.landed(now, now.saturating_sub(begun), writers);
+                sequencer.gather.landed(now, time, writers);
                 if batch.bytes.capacity() <= KEPT_BUFFER_BYTES {
                     batch.bytes.clear();
                     sequencer.spare = batch.bytes;
@@ -393,7 +418,12 @@ impl Commit {
             successor.wake(Wake::Lead);
         }
         wake_all(decided);
-        if failed { self.observer.failed() } else { self.observer.published(&topics) }
+        if failed {
+            self.observer.failed();
+        } else {
+            self.observer.published(&topics);
+            self.observer.committed(committed);
+        }
     }
 
     /// Does what others wait for, without the lock. If it panics, they hear of it.
@@ -406,8 +436,13 @@ impl Commit {
 
     /// A thread has panicked that did something for all: nothing goes on, and everybody hears of it.
     pub(super) fn give_up(&self) {
+        self.poison(&"a thread that wrote for all others panicked");
+    }
+
+    /// Nothing goes on: every waiter and every later append hears "outcome unknown".
+    pub(super) fn poison(&self, reason: &dyn fmt::Display) {
         let mut sequencer = self.look();
-        let mut waiters = sequencer.fail(&"a thread that wrote for all others panicked");
+        let mut waiters = sequencer.fail(reason);
         waiters.extend(sequencer.flying.take().into_iter().flat_map(|flight| flight.waiters));
         sequencer.syncing = false;
         drop(sequencer);
