@@ -72,7 +72,7 @@ pub mod users;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
-pub use error::{Action, Damage, Error, Holder, Place, Result};
+pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
@@ -80,9 +80,29 @@ pub use event_store::{
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Store, Subscription, Verified, VerifyProgress, verify,
+    BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,
+    RepairReport, Store, Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
+
+/// The simulated disk, for this project's own tests.
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim {
+    use std::{path::Path, sync::Arc};
+
+    use crate::{Options, Result, Store};
+
+    pub use crate::disk::{
+        Bug, plant,
+        sim::{Chance, Fault, FaultKind, Image, Moment, SimDisk, Tally},
+    };
+
+    /// Opens the store in this directory of a simulated disk.
+    pub fn open(options: &Options, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Store> {
+        options.open_on(Arc::new(disk.clone()), dir.as_ref())
+    }
+}
 
 /// The README's example compiles.
 #[cfg(doctest)]

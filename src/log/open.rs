@@ -159,7 +159,7 @@ impl Log {
         if sequencer.is_crowded() {
             sequencer.queued.push(Waiter::of_task(waker));
             let newest = sequencer.next.previous();
-            sequencer.want(&self.commit, newest);
+            sequencer.want(newest, || self.commit.signal.lead());
             return Ok(Admission::Crowded);
         }
         // Whoever came before is sequenced before.
@@ -176,15 +176,22 @@ impl Log {
         self.commit.wait(self.commit.look(), target, goal, true)
     }
 
-    /// As [`Log::wait`], for a task: has it woken instead. The committer must run.
+    /// As [`Log::wait`], for a task: has it woken instead. The committer must run. `lead` tells whether somebody takes its place
+    /// and calls [`Log::lead_up_to`].
     pub(crate) fn poll(
         &self,
         target: Position,
         goal: Goal,
         waiter: &mut Option<Arc<Waiter>>,
         waker: &Waker,
+        lead: impl FnOnce() -> bool,
     ) -> Poll<Result<()>> {
-        self.commit.poll(target, goal, waiter, waker)
+        self.commit.poll(target, goal, waiter, waker, lead)
+    }
+
+    /// Sees to a commit in the committer's place: see [`Log::poll`].
+    pub(crate) fn lead_up_to(&self, target: Position) {
+        self.commit.lead_up_to(target);
     }
 
     /// Sees to it that everything up to `target` is committed though nobody waits for it.
@@ -265,6 +272,17 @@ impl Log {
         manifest.durable_end = end.unwrap_or_default();
     }
 
+    /// Replaces the manifest while the log stands still. If it cannot be told which one a power cut would leave, nothing may
+    /// be appended any more: it would fit only one of the two.
+    pub(super) fn replace_manifest(&self, next: &Manifest) -> Result<()> {
+        next.store(&*self.disk, &self.dir).map_err(|failed| {
+            if failed.renamed {
+                self.commit.poison(&failed.error);
+            }
+            failed.error
+        })
+    }
+
     /// Notes, before anything is appended, that the log is not closed any more.
     fn unmark(&self) -> Result<MutexGuard<'_, Sequencer>> {
         let quiet = self.commit.quiet()?;
@@ -276,7 +294,7 @@ impl Log {
                 segment.file.allocate(segment.header.bytes).map_err(|error| segment.io("allocate", error))?;
             }
             let next = Manifest { clean: false, ..manifest.clone() };
-            next.store(&*self.disk, &self.dir)?;
+            self.replace_manifest(&next)?;
             *manifest = next;
             self.unmarked.store(true, Ordering::Release);
         }

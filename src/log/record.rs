@@ -24,6 +24,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::{
+    disk::planted,
     error::{Damage, Place},
     layout::Writer,
     version::Position,
@@ -183,11 +184,17 @@ impl<'a> Read<'a> {
 /// The checksum of a body.
 #[inline]
 pub(crate) fn body_checksum(body: &[u8]) -> u32 {
+    if planted!(LengthOutOfChecksum) {
+        let used = body.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        return crc32fast::hash(&body[..used]);
+    }
     crc32fast::hash(body)
 }
 
+/// The checksum of a record from its length to the end of its head.
 #[inline]
 fn checksum(salt: u32, bytes: &[u8]) -> u32 {
+    let bytes = if planted!(LengthOutOfChecksum) { bytes.get(4..).unwrap_or_default() } else { bytes };
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     hasher.update(bytes);
     hasher.finalize()
@@ -275,6 +282,21 @@ fn invalid_at(bytes: &[u8], salt: u32, expected: Position) -> Invalid {
         (Some(_), Some(found)) => Invalid::OutOfPlace { expected, found },
         _ => invalid(bytes, salt),
     }
+}
+
+/// The bytes of a record that its checksum is of, and the checksum, if all but that says that a record lies at the front of
+/// `bytes`: its length and its body.
+pub(super) fn checked_bytes(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+    let start = HEADER_BYTES + usize::from(u16_at(header, 28));
+    let body = bytes.get(start..length(bytes) as usize)?;
+    (body_checksum(body) == u32_at(header, 24)).then_some((&bytes[4..start], u32_at(header, 0)))
+}
+
+/// What the record at the front of `bytes` takes up, by its length.
+pub(super) fn footprint_of(bytes: &[u8]) -> Option<usize> {
+    let footprint = (length(bytes) as usize).next_multiple_of(ALIGNMENT);
+    (footprint <= bytes.len()).then_some(footprint)
 }
 
 /// The length that the record at the front of `bytes` says it has; 0 when there is none.

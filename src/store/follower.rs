@@ -26,11 +26,11 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::{
     directory::{Published, load_manifest},
+    lost::StandIn,
     open::Parts,
     recorded::Indexing,
 };
@@ -50,11 +50,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Follower {
     shared: Arc<Shared>,
-    /// The thread that looks for more while somebody waits, and how to end it.
-    watch: Mutex<Option<Watch>>,
+    /// The thread that looks for more while somebody waits.
+    watch: Mutex<Option<Arc<dyn DiskThread>>>,
 }
-
-type Watch = (Sender<()>, Box<dyn DiskThread>);
 
 #[derive(Debug)]
 struct Shared {
@@ -105,23 +103,23 @@ impl Follower {
         if watch.is_some() {
             return Ok(());
         }
-        let (stop, stopped) = bounded::<()>(0);
         let shared = self.shared.clone();
-        let body = Box::new(move || {
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                shared.look();
-            }
+        let step = Box::new(move || {
+            shared.look();
+            Some(LOOK_EVERY)
         });
-        let thread = self.shared.disk.spawn("factlog-follow", body);
-        *watch = Some((stop, thread.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?));
+        let thread = self.shared.disk.spawn("factlog-follow", step);
+        let thread = thread.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?;
+        thread.ask();
+        *watch = Some(thread);
         Ok(())
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.watch.lock().take() {
-            drop(stop);
+        let watch = self.watch.lock().take();
+        if let Some(thread) = watch {
             thread.join();
         }
     }
@@ -162,8 +160,14 @@ impl Shared {
         };
         let mut indexing = Indexing::new();
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let indexed = indexing.next(&self.index, record, offset);
-            let indexed = indexed.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
+            let position = record.header().position;
+            let indexed = match indexing.next(&self.index, record, offset) {
+                Ok(indexed) => indexed,
+                Err(fault) => match StandIn::decode(record) {
+                    Some(lost) => lost.indexed(position, offset),
+                    None => return Err(segment.damage(offset, position, fault).into()),
+                },
+            };
             self.index.add([(indexed, record.footprint())].into_iter());
             Ok(())
         });

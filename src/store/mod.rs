@@ -19,7 +19,12 @@ mod ahead;
 mod append;
 #[cfg(test)]
 mod append_tests;
+mod aside;
+mod backup;
+mod backup_place;
 mod beside;
+#[cfg(test)]
+mod crash_tests;
 mod cursor;
 mod cursor_file;
 mod directory;
@@ -28,6 +33,8 @@ mod event_store;
 mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod lost;
+mod missing;
 mod open;
 mod options;
 mod pending;
@@ -35,6 +42,8 @@ mod read;
 mod read_all;
 mod recent;
 mod recorded;
+mod repair;
+mod repaired;
 mod request;
 mod snapshot;
 mod snapshot_file;
@@ -44,12 +53,16 @@ mod verify;
 
 #[cfg(feature = "server")]
 pub(crate) use crate::log::Committed;
+pub use backup::{BackupProgress, BackupReport};
 pub use cursor::Cursor;
 pub use durability::Durability;
+pub use missing::LostVersions;
 pub use open::Store;
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
 pub use read::{StreamEvents, Streams};
 pub use read_all::AllEvents;
+pub use repair::{RepairMode, repair};
+pub use repaired::RepairReport;
 pub use subscribe::Subscription;
 pub use verify::{Verified, VerifyProgress, verify};

@@ -10,17 +10,19 @@ use parking_lot::Mutex;
 use super::{
     cursor::Cursors,
     directory::{
-        self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position, unreadable_position,
+        self, LOG, load_manifest, lock, lock_shared, make_names_durable, missing, publish_position, published_position,
+        unreadable_position,
     },
     durability::Durability,
     follower::Follower,
+    lost::StandIn,
     options::{OpenProgress, Options, Report},
     recent::Recents,
     recorded::Indexing,
     snapshot::Snapshots,
 };
 use crate::{
-    disk::{Access, Disk, DiskLock},
+    disk::{Access, Disk, DiskLock, create_dir},
     error::{Damage, Error, Result},
     event::StreamName,
     event_store::{Stats, Watchers},
@@ -40,7 +42,7 @@ impl Options {
         directory::check(&*disk, dir, self.create)?;
         if self.create {
             let log = dir.join(LOG);
-            disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
+            create_dir(&*disk, &log).map_err(|error| Error::not_writable("create", &log, error))?;
         }
         let lock = lock(&*disk, dir)?;
         let manifest = match load_manifest(&*disk, dir)? {
@@ -52,6 +54,9 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
+        if !manifest.clean || manifest.segments.is_empty() {
+            make_names_durable(&*disk, dir)?;
+        }
         let published = publish_position(&*disk, dir, &manifest.store)?;
         let position = published.as_ref().map(|published| published.position.clone());
         let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };
@@ -340,9 +345,15 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let indexed = self.indexing.next(self.index, record, offset)?;
-        let stream = self.indexing.event().stream_str();
-        add_checked(self.index, &indexed, stream, record.footprint()).unwrap_or_else(|error| {
+        let (position, bytes) = (record.header().position, record.footprint());
+        let added = match self.indexing.next(self.index, record, offset) {
+            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event().stream_str(), bytes),
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
+                add_lost(self.index, &lost, position, offset, bytes)
+            }
+        };
+        added.unwrap_or_else(|error| {
             let text = error.to_string();
             self.fault = Some(error);
             Err(text)
@@ -372,6 +383,23 @@ pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u
         return Ok(Ok(()));
     }
     Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
+}
+
+/// As [`add_checked`], for what stands for a lost event.
+pub(super) fn add_lost(
+    index: &Index,
+    lost: &StandIn,
+    position: Position,
+    offset: u64,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let before = index.add_checked(&lost.indexed(position, offset), bytes)?;
+    match lost.stream {
+        Some((_, version)) if before.next() != version => {
+            Ok(Err(format!("a lost event of version {version} follows version {before} of its stream")))
+        }
+        _ => Ok(Ok(())),
+    }
 }
 
 impl Store {
