@@ -83,6 +83,25 @@ pub use store::{
 };
 pub use version::{ExpectedVersion, Position, Version};
 
+/// The simulated disk, for this project's own tests.
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim {
+    use std::{path::Path, sync::Arc};
+
+    use crate::{Options, Result, Store};
+
+    pub use crate::disk::{
+        Bug, plant,
+        sim::{Chance, Fault, FaultKind, Image, Moment, SimDisk, Tally},
+    };
+
+    /// Opens the store in this directory of a simulated disk.
+    pub fn open(options: &Options, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Store> {
+        options.open_on(Arc::new(disk.clone()), dir.as_ref())
+    }
+}
+
 /// The README's example compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -5,26 +5,29 @@
 //!
 //! What the engine assumes of a disk is written down in `docs/design.md`.
 
-#[cfg(test)]
-mod gated;
 mod os;
+mod planted;
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(not(feature = "sim"), allow(dead_code, reason = "the suite in `tests/sim` uses all of it"))]
+pub mod sim;
 mod whole;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-#[cfg(test)]
-pub(crate) use gated::GatedDisk;
 pub(crate) use os::OsDisk;
-pub(crate) use whole::{Content, NEW, names, read_file, replace_file};
+pub(crate) use planted::planted;
+#[cfg(feature = "sim")]
+pub use planted::{Bug, is_planted, plant};
+pub(crate) use whole::{Content, NEW, NotReplaced, create_dir, names, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};
 
 /// A file system with a clock, a source of random numbers and threads.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
-    /// Creates a directory and those above it that are missing, each name durable when this returns.
-    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a directory whose parent exists; nothing happens when it is there. Durable after [`Disk::sync_dir`] of the parent.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -71,8 +74,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Random bytes.
     fn random(&self) -> [u8; 16];
 
-    /// Starts a thread.
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>>;
+    /// Starts a thread that sleeps until it is [asked](DiskThread::ask) to take a step.
+    fn spawn(&self, name: &str, step: Step) -> io::Result<Arc<dyn DiskThread>>;
 }
 
 /// An open file.
@@ -120,10 +123,17 @@ pub(crate) trait SharedWord: fmt::Debug + Send + Sync {
 /// A lock that is held.
 pub(crate) trait DiskLock: fmt::Debug + Send + Sync {}
 
+/// What a thread does each time that it is asked. It says after how long it wants to be called again, unless it is asked before.
+/// Work in the background is made of steps, so that a simulation decides when each is taken.
+pub(crate) type Step = Box<dyn FnMut() -> Option<Duration> + Send>;
+
 /// A thread that was started.
 pub(crate) trait DiskThread: fmt::Debug + Send + Sync {
-    /// Waits for its end; whether it ended without a panic.
-    fn join(self: Box<Self>) -> bool;
+    /// Has it take a step soon. It may take one for several that it was asked for.
+    fn ask(&self);
+
+    /// Ends it when it has taken the steps that it was asked for, and waits for that; whether it ended without a panic.
+    fn join(&self) -> bool;
 }
 
 /// What a file is opened for.

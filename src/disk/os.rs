@@ -17,9 +17,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use memmap2::{Mmap, MmapOptions, MmapRaw};
+use parking_lot::Mutex;
 
-use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, SharedWord};
+use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, SharedWord, Step};
 use crate::{error::Holder, event::Timestamp};
 
 /// A reader holds the lock for a moment, while it opens a store that nobody writes; a writer waits for it so long.
@@ -30,20 +32,11 @@ const WAIT_FOR_READERS: Duration = Duration::from_millis(200);
 pub(crate) struct OsDisk;
 
 impl Disk for OsDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
-        let parent = match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        self.create_dir(parent)?;
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
         match fs::create_dir(dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+            made => made,
         }
-        self.sync_dir(parent)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -146,9 +139,11 @@ impl Disk for OsDisk {
         uuid::Uuid::new_v4().into_bytes()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn DiskThread>> {
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body)?;
-        Ok(Box::new(OsThread(thread)))
+    fn spawn(&self, name: &str, step: Step) -> io::Result<Arc<dyn DiskThread>> {
+        // One place is enough: whoever finds it taken has been asked for already.
+        let (asks, asked) = bounded(1);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || serve(&asked, step))?;
+        Ok(Arc::new(OsThread { asks: Mutex::new(Some(asks)), thread: Mutex::new(Some(thread)) }))
     }
 }
 
@@ -286,11 +281,38 @@ impl Drop for OsWriterLock {
 
 impl DiskLock for OsLock {}
 
+/// Takes a step whenever it is asked, or when the time has come that the step before named.
+fn serve(asked: &Receiver<()>, mut step: Step) {
+    let mut again = None;
+    loop {
+        let ask = match again {
+            Some(after) => asked.recv_timeout(after),
+            None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        if ask == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        again = step();
+    }
+}
+
 #[derive(Debug)]
-struct OsThread(thread::JoinHandle<()>);
+struct OsThread {
+    /// Dropped to end the thread.
+    asks: Mutex<Option<Sender<()>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
 
 impl DiskThread for OsThread {
-    fn join(self: Box<Self>) -> bool {
-        self.0.join().is_ok()
+    fn ask(&self) {
+        if let Some(asks) = &*self.asks.lock() {
+            let _ = asks.try_send(());
+        }
+    }
+
+    fn join(&self) -> bool {
+        self.asks.lock().take();
+        let thread = self.thread.lock().take();
+        thread.is_none_or(|thread| thread.join().is_ok())
     }
 }

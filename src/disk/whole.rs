@@ -11,29 +11,48 @@
 //!
 //! A file whose name ends in [`NEW`] is what a crash left of a replacement that did not happen; it means nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use super::{Access, Disk};
+use super::{Access, Disk, Entry, planted};
 use crate::error::{Error, Result};
 
 /// What is put behind a file's name while its new content is being written.
 pub(crate) const NEW: &str = ".new";
 
+/// Why a file was not replaced.
+#[derive(Debug)]
+pub(crate) struct NotReplaced {
+    pub(crate) error: Error,
+    /// The name stands for the new content already, and only the last step failed, the sync of the directory: after a power
+    /// cut it is either.
+    pub(crate) renamed: bool,
+}
+
+impl From<NotReplaced> for Error {
+    fn from(failed: NotReplaced) -> Error {
+        failed.error
+    }
+}
+
 /// Puts `bytes` in place of a file, or makes it. Not twice at once for the same file.
-///
-/// On an error the old content is still there, except when the last step, the sync of the directory, failed: then it
-/// is either.
-pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), NotReplaced> {
     let new = beside(path);
     let written = write_new(disk, &new, bytes)
         .and_then(|()| disk.rename(&new, path).map_err(|error| Error::io("rename", &new, error)));
-    if written.is_err() {
+    if let Err(error) = written {
         // It may be what fills the disk. If it stays, the next replacement overwrites it.
         let _ = disk.remove(&new);
-        return written;
+        return Err(NotReplaced { error, renamed: false });
+    }
+    if planted!(SkipDirectorySyncOfFile) {
+        return Ok(());
     }
     let dir = path.parent().unwrap_or(Path::new("."));
-    disk.sync_dir(dir).map_err(|error| Error::io("sync the directory of", path, error))
+    let synced = disk.sync_dir(dir).map_err(|error| Error::io("sync the directory of", path, error));
+    synced.map_err(|error| NotReplaced { error, renamed: true })
 }
 
 fn write_new(disk: &dyn Disk, new: &Path, bytes: &[u8]) -> Result<()> {
@@ -46,6 +65,23 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(NEW);
     name.into()
+}
+
+/// Creates a directory and those above it that are missing, each name durable when this returns. Nothing may be put into a
+/// directory before.
+pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    if disk.entry(dir)? == Some(Entry::Directory) {
+        // Whoever made one that is empty may have been killed before its name was durable.
+        return if disk.list(dir)?.is_empty() { disk.sync_dir(parent) } else { Ok(()) };
+    }
+    create_dir(disk, parent)?;
+    disk.make_dir(dir)?;
+    disk.sync_dir(parent)
 }
 
 /// What a file holds.
@@ -64,7 +100,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Cont
     let io = |error| Error::io("read", path, error);
     let file = match disk.open(path, Access::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Content::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Missing),
         Err(error) => return Err(io(error)),
     };
     let len = file.len().map_err(io)?;
@@ -83,7 +119,7 @@ pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
             names.sort_unstable();
             Ok(names)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io("list", dir, error)),
     }
 }

@@ -38,7 +38,7 @@ use super::{
     postings::{self, Postings, put_varint, take_varint},
 };
 use crate::{
-    disk::{Access, Disk},
+    disk::{Access, Disk, create_dir},
     error::{Damage, Error, Place, Result},
     layout::{self, Reader, Writer},
     version::{Position, Version},
@@ -403,7 +403,7 @@ impl RunWriter {
             let name = name.clone();
             move |error| Error::io(operation, name, error)
         };
-        disk.create_dir(&dir.join(INDEX)).map_err(io("create the directory of"))?;
+        create_dir(disk, &dir.join(INDEX)).map_err(io("create the directory of"))?;
         let file = disk.create(&new).map_err(io("create"))?;
         file.write_at(&content, 0).map_err(io("write"))?;
         file.sync().map_err(io("sync"))?;

@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
 use super::{
@@ -20,52 +19,61 @@ use crate::{disk::DiskThread, error::Error, version::Position};
 pub(super) struct Worker {
     shared: Arc<Shared>,
     stopping: Arc<AtomicBool>,
-    running: Mutex<Option<Running>>,
+    thread: Mutex<Option<Arc<dyn DiskThread>>>,
 }
-
-/// Tells the thread that there is something to do, and the thread.
-type Running = (Sender<()>, Box<dyn DiskThread>);
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Worker {
-        Worker { shared, stopping: Arc::new(AtomicBool::new(false)), running: Mutex::new(None) }
+        Worker { shared, stopping: Arc::new(AtomicBool::new(false)), thread: Mutex::new(None) }
     }
 
     /// There is a frozen part to write.
     pub(super) fn write(&self) {
-        let mut running = self.running.lock();
-        if running.is_none() && !self.stopping.load(Ordering::Relaxed) {
-            let (sender, receiver) = unbounded();
-            let (shared, stopping) = (self.shared.clone(), self.stopping.clone());
-            let body = Box::new(move || serve(&shared, &receiver, &stopping));
-            match self.shared.disk.spawn("factlog-index", body) {
-                Ok(thread) => *running = Some((sender, thread)),
+        let mut thread = self.thread.lock();
+        if thread.is_none() && !self.stopping.load(Ordering::Relaxed) {
+            let mut serving = Serving { shared: self.shared.clone(), stopping: self.stopping.clone(), given_up: None };
+            let step = Box::new(move || {
+                serving.step();
+                None
+            });
+            match self.shared.disk.spawn("factlog-index", step) {
+                Ok(started) => *thread = Some(started),
                 // The parts stay in memory; the next call tries again.
                 Err(_) => *self.shared.failed.lock() = true,
             }
         }
-        if let Some((sender, _)) = &*running {
-            // The thread ends only when the sender is dropped.
-            let _ = sender.send(());
+        if let Some(thread) = &*thread {
+            thread.ask();
         }
     }
 
     /// Ends the thread when it has written what is frozen.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        if let Some((sender, thread)) = self.running.lock().take() {
-            drop(sender);
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
             thread.join();
         }
     }
 }
 
-fn serve(shared: &Shared, requests: &Receiver<()>, stopping: &AtomicBool) {
-    remove_superseded(shared);
-    let mut given_up = Vec::new();
-    for () in requests {
+/// What the thread has.
+struct Serving {
+    shared: Arc<Shared>,
+    stopping: Arc<AtomicBool>,
+    /// The first positions of runs that could not be merged; `None` before the first step.
+    given_up: Option<Vec<Position>>,
+}
+
+impl Serving {
+    fn step(&mut self) {
+        let Serving { shared, stopping, given_up } = self;
+        let given_up = given_up.get_or_insert_with(|| {
+            remove_superseded(shared);
+            Vec::new()
+        });
         while write_oldest(shared) {}
-        while !stopping.load(Ordering::Relaxed) && merge_some(shared, &mut given_up) {}
+        while !stopping.load(Ordering::Relaxed) && merge_some(shared, given_up) {}
     }
 }
 

@@ -40,7 +40,7 @@ use super::{
     waiter::{Waiter, Wake, wake_all},
 };
 use crate::{
-    disk::{Disk, SharedWord},
+    disk::{Disk, SharedWord, planted},
     error::{Error, Result},
     version::Position,
 };
@@ -229,7 +229,14 @@ impl Batch {
     fn write(&self, relaxed: bool) -> Result<()> {
         let Batch { segment, offset, bytes, .. } = self;
         segment.file.write_at(bytes, *offset).map_err(|error| segment.io("write", error))?;
-        if relaxed { Ok(()) } else { segment.file.sync().map_err(|error| segment.io("sync", error)) }
+        if relaxed || planted!(AcknowledgeBeforeSync) {
+            return Ok(());
+        }
+        let mut synced = segment.file.sync();
+        if synced.is_err() && planted!(RetryFailedSync) {
+            synced = segment.file.sync();
+        }
+        synced.map_err(|error| segment.io("sync", error))
     }
 }
 
@@ -406,8 +413,13 @@ impl Commit {
 
     /// A thread has panicked that did something for all: nothing goes on, and everybody hears of it.
     pub(super) fn give_up(&self) {
+        self.poison(&"a thread that wrote for all others panicked");
+    }
+
+    /// Nothing goes on: every waiter and every later append hears "outcome unknown".
+    pub(super) fn poison(&self, reason: &dyn fmt::Display) {
         let mut sequencer = self.look();
-        let mut waiters = sequencer.fail(&"a thread that wrote for all others panicked");
+        let mut waiters = sequencer.fail(reason);
         waiters.extend(sequencer.flying.take().into_iter().flat_map(|flight| flight.waiters));
         sequencer.syncing = false;
         drop(sequencer);

@@ -7,15 +7,12 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     thread::{self, ThreadId},
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::{open::Log, waiter::wake_all};
 use crate::{
@@ -30,7 +27,8 @@ type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
 #[derive(Default)]
 pub(super) struct Signal {
     asks: Mutex<Asks>,
-    asked: Condvar,
+    /// Once it has been started.
+    thread: OnceLock<Arc<dyn DiskThread>>,
     /// A relaxed log is synced so long after it was written to.
     every: OnceLock<Duration>,
 }
@@ -42,25 +40,30 @@ struct Asks {
     /// When to sync, by the disk's clock.
     due: Option<Duration>,
     jobs: VecDeque<Job<'static>>,
-    stop: bool,
 }
 
 enum Ask {
     Lead,
     Sync,
     Job(Job<'static>),
-    Stop,
+    /// Nothing, until this time has passed.
+    Nothing(Option<Duration>),
 }
 
 impl Signal {
     pub(super) fn lead(&self) {
-        self.asks.lock().lead = true;
-        self.asked.notify_one();
+        self.ask(|asks| asks.lead = true);
     }
 
     pub(super) fn sync(&self) {
-        self.asks.lock().sync = true;
-        self.asked.notify_one();
+        self.ask(|asks| asks.sync = true);
+    }
+
+    fn ask(&self, note: impl FnOnce(&mut Asks)) {
+        note(&mut self.asks.lock());
+        if let Some(thread) = self.thread.get() {
+            thread.ask();
+        }
     }
 
     /// Something was written that is to be synced in time, or now.
@@ -69,34 +72,26 @@ impl Signal {
             return self.sync();
         }
         let Some(every) = self.every.get() else { return };
-        let mut asks = self.asks.lock();
-        if asks.due.is_none() {
-            asks.due = Some(now.saturating_add(*every));
-            self.asked.notify_one();
+        if self.asks.lock().due.is_none() {
+            self.ask(|asks| asks.due = Some(now.saturating_add(*every)));
         }
     }
 
     fn next(&self, disk: &dyn Disk) -> Ask {
         let mut asks = self.asks.lock();
-        loop {
-            let left = asks.due.map(|due| due.saturating_sub(disk.monotonic()));
-            // Jobs before the commit, or each that waits would get a commit of its own: whoever comes while there is one
-            // waits behind it. They are bounded, as nobody's next one comes before the commit.
-            if let Some(job) = asks.jobs.pop_front() {
-                return Ask::Job(job);
-            } else if std::mem::take(&mut asks.lead) {
-                return Ask::Lead;
-            } else if asks.stop {
-                return Ask::Stop;
-            } else if asks.sync || left.is_some_and(|left| left.is_zero()) {
-                asks.sync = false;
-                asks.due = None;
-                return Ask::Sync;
-            }
-            match left {
-                Some(left) => drop(self.asked.wait_for(&mut asks, left)),
-                None => self.asked.wait(&mut asks),
-            }
+        let left = asks.due.map(|due| due.saturating_sub(disk.monotonic()));
+        // Jobs before the commit, or each that waits would get a commit of its own: whoever comes while there is one
+        // waits behind it. They are bounded, as nobody's next one comes before the commit.
+        if let Some(job) = asks.jobs.pop_front() {
+            Ask::Job(job)
+        } else if std::mem::take(&mut asks.lead) {
+            Ask::Lead
+        } else if asks.sync || left.is_some_and(|left| left.is_zero()) {
+            asks.sync = false;
+            asks.due = None;
+            Ask::Sync
+        } else {
+            Ask::Nothing(left)
         }
     }
 }
@@ -107,28 +102,30 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// The thread, once it has been started.
+/// The thread.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
-    thread: Mutex<Option<Box<dyn DiskThread>>>,
-    running: AtomicBool,
+    starting: Mutex<()>,
     id: OnceLock<ThreadId>,
 }
 
 impl Log {
     /// Starts the committer unless it runs.
     pub(crate) fn start_committer(self: &Arc<Log>) -> Result<()> {
-        let committer = &self.committer;
-        if committer.running.load(Ordering::Acquire) {
+        let thread = &self.commit.signal.thread;
+        if thread.get().is_some() {
             return Ok(());
         }
-        let mut thread = committer.thread.lock();
-        if thread.is_none() {
-            let log = self.clone();
-            let body = Box::new(move || log.serve());
-            let started = self.disk.spawn("factlog-commit", body);
-            *thread = Some(started.map_err(|error| Error::io("start a thread for", &self.dir, error))?);
-            committer.running.store(true, Ordering::Release);
+        let _starting = self.committer.starting.lock();
+        if thread.get().is_none() {
+            // The log owns the thread.
+            let log = Arc::downgrade(self);
+            let step = Box::new(move || log.upgrade().and_then(|log| log.serve()));
+            let started = self.disk.spawn("factlog-commit", step);
+            let started = started.map_err(|error| Error::io("start a thread for", &self.dir, error))?;
+            // It may have been asked for something before it was there.
+            started.ask();
+            let _ = thread.set(started);
         }
         Ok(())
     }
@@ -142,8 +139,9 @@ impl Log {
         self.start_committer()
     }
 
-    fn serve(&self) {
-        // Set by this thread alone, which runs once.
+    /// Does everything that the committer was asked for. Gives the time after which there is more to do.
+    fn serve(&self) -> Option<Duration> {
+        // Always the same thread.
         let _ = self.committer.id.set(thread::current().id());
         loop {
             let work: Job<'_> = match self.commit.signal.next(&*self.disk) {
@@ -151,7 +149,7 @@ impl Log {
                 Ask::Job(job) => job,
                 // Whoever waits for it hears of an error, and so does everybody later.
                 Ask::Sync => Box::new(|| drop(self.commit.sync())),
-                Ask::Stop => return,
+                Ask::Nothing(left) => return left,
             };
             // Whatever is asked for behind a panic is still answered: that the outcome is unknown.
             if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -171,15 +169,12 @@ impl Log {
             drop(sequencer);
             wake_all(queued);
         });
-        self.commit.signal.asks.lock().jobs.push_back(job);
-        self.commit.signal.asked.notify_one();
+        self.commit.signal.ask(|asks| asks.jobs.push_back(job));
     }
 
     /// Ends the committer, when it has done everything that it was given.
     pub(super) fn stop_committer(&self) {
         let signal = &self.commit.signal;
-        signal.asks.lock().stop = true;
-        signal.asked.notify_one();
         if self.committer.id.get() == Some(&thread::current().id()) {
             // The last handle of the store was dropped by a task that this very thread woke.
             while let Some(job) = { signal.asks.lock().jobs.pop_front() } {
@@ -187,8 +182,7 @@ impl Log {
             }
             return;
         }
-        let thread = self.committer.thread.lock().take();
-        if let Some(thread) = thread {
+        if let Some(thread) = signal.thread.get() {
             thread.join();
         }
     }

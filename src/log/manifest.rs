@@ -27,7 +27,7 @@ use std::path::Path;
 
 use super::segment::End;
 use crate::{
-    disk::{Content, Disk, read_file, replace_file},
+    disk::{Content, Disk, NotReplaced, read_file, replace_file},
     error::{Damage, Error, Place, Result},
     layout::{FORMAT, Reader, SEAL_BYTES, Writer, newer_format, seal, unseal},
     version::Position,
@@ -146,9 +146,8 @@ impl Manifest {
         Manifest::decode(&bytes).map(Some).map_err(|fault| damage(fault).into())
     }
 
-    /// Puts this manifest in place of the one that is there, atomically. On an error the old one is still there,
-    /// except when the last step, the sync of the directory, failed: then it is either.
-    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+    /// Puts this manifest in place of the one that is there, atomically.
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), NotReplaced> {
         replace_file(disk, &dir.join(MANIFEST), &self.encode())
     }
 }

@@ -265,6 +265,17 @@ impl Log {
         manifest.durable_end = end.unwrap_or_default();
     }
 
+    /// Replaces the manifest while the log stands still. If it cannot be told which one a power cut would leave, nothing may
+    /// be appended any more: it would fit only one of the two.
+    pub(super) fn replace_manifest(&self, next: &Manifest) -> Result<()> {
+        next.store(&*self.disk, &self.dir).map_err(|failed| {
+            if failed.renamed {
+                self.commit.poison(&failed.error);
+            }
+            failed.error
+        })
+    }
+
     /// Notes, before anything is appended, that the log is not closed any more.
     fn unmark(&self) -> Result<MutexGuard<'_, Sequencer>> {
         let quiet = self.commit.quiet()?;
@@ -276,7 +287,7 @@ impl Log {
                 segment.file.allocate(segment.header.bytes).map_err(|error| segment.io("allocate", error))?;
             }
             let next = Manifest { clean: false, ..manifest.clone() };
-            next.store(&*self.disk, &self.dir)?;
+            self.replace_manifest(&next)?;
             *manifest = next;
             self.unmarked.store(true, Ordering::Release);
         }

@@ -13,7 +13,6 @@ use std::{
     },
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
 use super::segment::Segment;
@@ -38,15 +37,14 @@ pub(crate) fn is_log_file(name: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Preparer {
     shared: Arc<Shared>,
-    requests: Mutex<Option<Sender<u64>>>,
-    thread: Mutex<Option<Box<dyn DiskThread>>>,
+    thread: Mutex<Option<Arc<dyn DiskThread>>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// The size last asked for, so that asking again costs nothing; 0 for none.
+    /// The size that is asked for, so that asking again costs nothing; 0 for none.
     requested: AtomicU64,
     stopping: AtomicBool,
     /// Held while the files are worked on.
@@ -63,7 +61,7 @@ impl Preparer {
             stopping: AtomicBool::new(false),
             files: Mutex::new(()),
         });
-        Ok(Preparer { shared, requests: Mutex::new(None), thread: Mutex::new(None) })
+        Ok(Preparer { shared, thread: Mutex::new(None) })
     }
 
     /// Asks for a file of this size to be made ready. Best effort: [`Preparer::take`] makes one if there is none.
@@ -71,19 +69,19 @@ impl Preparer {
         if self.shared.requested.swap(size, Ordering::Relaxed) == size || self.shared.stopping.load(Ordering::Relaxed) {
             return;
         }
-        let mut requests = self.requests.lock();
-        if requests.is_none() {
-            let (sender, receiver) = unbounded();
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
             let shared = self.shared.clone();
-            let body = Box::new(move || serve(&shared, &receiver));
+            let step = Box::new(move || {
+                shared.prepare();
+                None
+            });
             // Without the thread, `take` makes the file.
-            let Ok(thread) = self.shared.disk.spawn("factlog-prepare", body) else { return };
-            *self.thread.lock() = Some(thread);
-            *requests = Some(sender);
+            let Ok(started) = self.shared.disk.spawn("factlog-prepare", step) else { return };
+            *thread = Some(started);
         }
-        if let Some(sender) = &*requests {
-            // The thread ends only when the sender is dropped.
-            let _ = sender.send(size);
+        if let Some(thread) = &*thread {
+            thread.ask();
         }
     }
 
@@ -111,31 +109,32 @@ impl Preparer {
     /// Ends the thread; a file that it is filling is left unfinished, under a name that nothing takes for whole.
     pub(super) fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        self.requests.lock().take();
-        if let Some(thread) = self.thread.lock().take() {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
             thread.join();
         }
     }
 }
 
-fn serve(shared: &Shared, requests: &Receiver<u64>) {
-    for size in requests {
-        let _working = shared.files.lock();
-        if shared.stopping.load(Ordering::Relaxed) || shared.prepared(size).is_some() {
-            continue;
+impl Shared {
+    /// Makes the file that was asked for ready.
+    fn prepare(&self) {
+        // Whoever works on them is making the very file that this would be.
+        let Some(_working) = self.files.try_lock() else { return };
+        let size = self.requested.load(Ordering::Relaxed);
+        if size == 0 || self.stopping.load(Ordering::Relaxed) || self.prepared(size).is_some() {
+            return;
         }
-        let preparing = shared.dir.join(PREPARING);
-        let renamed = shared
-            .fill(&preparing, size, size, &shared.stopping)
-            .and_then(|_| shared.disk.rename(&preparing, &shared.dir.join(PREPARED)));
+        let preparing = self.dir.join(PREPARING);
+        let renamed = self
+            .fill(&preparing, size, size, &self.stopping)
+            .and_then(|_| self.disk.rename(&preparing, &self.dir.join(PREPARED)));
         if renamed.is_err() {
             // No room, most likely. The append that needs the segment will try again and say so.
-            let _ = shared.disk.remove(&preparing);
+            let _ = self.disk.remove(&preparing);
         }
     }
-}
 
-impl Shared {
     /// The prepared file, if there is one of this size.
     fn prepared(&self, size: u64) -> Option<Arc<dyn DiskFile>> {
         let path = self.dir.join(PREPARED);

@@ -24,6 +24,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::{
+    disk::planted,
     error::{Damage, Place},
     layout::Writer,
     version::Position,
@@ -183,11 +184,17 @@ impl<'a> Read<'a> {
 /// The checksum of a body.
 #[inline]
 pub(crate) fn body_checksum(body: &[u8]) -> u32 {
+    if planted!(LengthOutOfChecksum) {
+        let used = body.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        return crc32fast::hash(&body[..used]);
+    }
     crc32fast::hash(body)
 }
 
+/// The checksum of a record from its length to the end of its head.
 #[inline]
 fn checksum(salt: u32, bytes: &[u8]) -> u32 {
+    let bytes = if planted!(LengthOutOfChecksum) { bytes.get(4..).unwrap_or_default() } else { bytes };
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     hasher.update(bytes);
     hasher.finalize()

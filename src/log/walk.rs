@@ -19,7 +19,7 @@ use super::{
     segments::{glance, last_entry, open_segment},
 };
 use crate::{
-    disk::{Access, Disk},
+    disk::{Access, Disk, planted},
     error::{Damage, Error, Place, Result},
     version::Position,
 };
@@ -56,7 +56,7 @@ pub(crate) enum Depth {
 }
 
 /// The log as a walk found it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Walked {
     /// The manifest's entry of the last segment, as it should be.
     pub(crate) last: Option<Entry>,
@@ -83,8 +83,7 @@ pub(crate) fn walk(
     until: Option<Position>,
     visitor: &mut dyn Visitor,
 ) -> Result<Walked> {
-    let mut walked =
-        Walked { last: None, active: None, readable: 0, next: Position::FIRST, tail: None, leftovers: Vec::new() };
+    let mut walked = Walked { next: Position::FIRST, ..Walked::default() };
     let mut previous = (Position::START, End::default());
     for (index, entry) in manifest.segments.iter().enumerate() {
         let following = manifest.segments.get(index + 1).map(|entry| entry.base);
@@ -283,6 +282,9 @@ impl Scan<'_> {
         let durable = until.unwrap_or(manifest.durable);
         loop {
             let Some(stop) = self.batches(&mut reached, size, until)? else { break };
+            if planted!(TruncateAtFirstBadRecord) {
+                break;
+            }
             let first_missing = reached.next;
             let marked = (durable >= first_missing).then_some(durable);
             let proof = |header: Header| header.proves_durable() >= first_missing;

@@ -11,11 +11,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tempfile::TempDir;
 
 use super::{Durability, Options, Pending, Store};
 use crate::{
-    disk::GatedDisk,
+    disk::sim::SimDisk,
     error::{Error, Result},
     event::{EventType, NewEvent, StreamName},
     event_store::{Appended, block_on},
@@ -30,8 +29,8 @@ fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
     NewEvent::new(EventType::new("Happened").unwrap(), payload.into())
 }
 
-fn open(disk: &GatedDisk, dir: &Path, options: Options) -> Store {
-    options.open_on(Arc::new(disk.clone()), dir).unwrap()
+fn open(disk: &SimDisk, options: Options) -> Store {
+    options.open_on(Arc::new(disk.clone()), Path::new("/store")).unwrap()
 }
 
 fn append(store: &Store, stream: &str) -> Result<Appended> {
@@ -49,9 +48,9 @@ fn poll_once(appending: &mut Appending) -> Poll<Result<Appended>> {
 }
 
 /// An open store with one event in it, and a thread whose append stands at the closed gate.
-fn held_up(dir: &Path) -> (GatedDisk, Store, thread::JoinHandle<Result<Appended>>) {
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir, Options::new());
+fn held_up() -> (SimDisk, Store, thread::JoinHandle<Result<Appended>>) {
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
     append(&store, "first").unwrap();
     disk.close_gate();
     let leader = thread::spawn({
@@ -64,8 +63,7 @@ fn held_up(dir: &Path) -> (GatedDisk, Store, thread::JoinHandle<Result<Appended>
 
 #[test]
 fn dropping_a_future_after_its_first_poll_does_not_cancel_the_append() {
-    let dir = TempDir::new().unwrap();
-    let (disk, store, leader) = held_up(dir.path());
+    let (disk, store, leader) = held_up();
     let mut polled = appending(&store, "polled", "x");
     assert!(poll_once(&mut polled).is_pending());
     drop(polled);
@@ -77,7 +75,7 @@ fn dropping_a_future_after_its_first_poll_does_not_cancel_the_append() {
     leader.join().unwrap().unwrap();
     disk.await_syncs(synced + 2);
     store.close().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = open(&disk, Options::new());
     let versions =
         ["leader", "polled", "submitted", "never polled"].map(|s| store.stream_version(&name(s)).unwrap().get());
     assert_eq!(versions, [1, 1, 1, 0]);
@@ -85,8 +83,7 @@ fn dropping_a_future_after_its_first_poll_does_not_cancel_the_append() {
 
 #[test]
 fn tasks_and_threads_that_come_during_a_sync_share_the_next() {
-    let dir = TempDir::new().unwrap();
-    let (disk, store, leader) = held_up(dir.path());
+    let (disk, store, leader) = held_up();
     let mut tasks: Vec<_> = (0..50).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
     assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
     let submitted: Vec<Pending> = (0..50)
@@ -112,9 +109,8 @@ fn tasks_and_threads_that_come_during_a_sync_share_the_next() {
 
 #[test]
 fn a_task_never_syncs_even_when_segments_are_begun() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new().first_segment_bytes(8 << 10).segment_bytes(16 << 10));
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new().first_segment_bytes(8 << 10).segment_bytes(16 << 10));
     for round in 0..20 {
         let mut tasks: Vec<_> = (0..4).map(|_| appending(&store, "s", vec![round; 1500])).collect();
         // One of an earlier round's may be written by now, and take these along: then they are ready at once.
@@ -134,13 +130,12 @@ fn a_task_never_syncs_even_when_segments_are_begun() {
     let refused = store.append_async(&name("s"), ExpectedVersion::NoStream, vec![event("x")]);
     assert!(matches!(block_on(refused), Err(Error::WrongExpectedVersion { actual, .. }) if actual.get() == 80));
     store.close().unwrap();
-    assert_eq!(Store::open(dir.path()).unwrap().verify().unwrap().faults, []);
+    assert_eq!(open(&disk, Options::new()).verify().unwrap().faults, []);
 }
 
 #[test]
 fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
-    let dir = TempDir::new().unwrap();
-    let (disk, store, leader) = held_up(dir.path());
+    let (disk, store, leader) = held_up();
     let mut tasks: Vec<_> = (0..5).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
     assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
     let submitted = store.submit(&name("s"), ExpectedVersion::NoStream, vec![event("x")]).unwrap();
@@ -156,7 +151,7 @@ fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
         let store = store.clone();
         move || store.append(&name("s"), ExpectedVersion::NoStream, vec![event("x")])
     });
-    disk.fail();
+    disk.fail_syncs();
     disk.open_gate();
     let unknown = |result: Result<Appended>| assert!(matches!(result, Err(Error::OutcomeUnknown { .. })), "{result:?}");
     unknown(leader.join().unwrap());
@@ -177,9 +172,8 @@ fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
 fn after_a_panic_of_the_thread_that_syncs_every_waiter_hears_that_the_outcome_is_unknown() {
     let unknown = |result: Result<Appended>| assert!(matches!(result, Err(Error::OutcomeUnknown { .. })), "{result:?}");
     for durability in [Durability::Always, Durability::OnDemand] {
-        let dir = TempDir::new().unwrap();
-        let disk = GatedDisk::default();
-        let store = open(&disk, dir.path(), Options::new().durability(durability));
+        let disk = SimDisk::with_threads();
+        let store = open(&disk, Options::new().durability(durability));
         append(&store, "first").unwrap();
         store.sync().unwrap();
         disk.close_gate();
@@ -197,7 +191,7 @@ fn after_a_panic_of_the_thread_that_syncs_every_waiter_hears_that_the_outcome_is
             move || append(&store, "thread").and_then(|appended| store.sync().map(|()| appended))
         });
         let submitted = store.submit(&name("submitted"), ExpectedVersion::NoStream, vec![event("x")]).unwrap();
-        disk.panic();
+        disk.panic_in_syncs();
         disk.open_gate();
         assert!(leader.join().is_err(), "the panic goes its way");
         unknown(block_on(task));
@@ -210,15 +204,14 @@ fn after_a_panic_of_the_thread_that_syncs_every_waiter_hears_that_the_outcome_is
 
 #[test]
 fn after_a_panic_of_the_committer_every_task_hears_that_the_outcome_is_unknown() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new());
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
     disk.close_gate();
     // The committer stands at the gate with the first, which needs a segment; the others wait behind it.
     let mut tasks: Vec<_> = (0..5).map(|number| appending(&store, &format!("s-{number}"), "x")).collect();
     assert!(tasks.iter_mut().all(|task| poll_once(task).is_pending()));
     disk.await_arrival();
-    disk.panic();
+    disk.panic_in_syncs();
     disk.open_gate();
     for task in tasks {
         assert!(matches!(block_on(task), Err(Error::OutcomeUnknown { .. })));
@@ -237,8 +230,7 @@ impl Wake for Panics {
 
 #[test]
 fn a_waker_that_panics_is_of_no_concern_to_anybody_else() {
-    let dir = TempDir::new().unwrap();
-    let (disk, store, leader) = held_up(dir.path());
+    let (disk, store, leader) = held_up();
     let panics = || Waker::from(Arc::new(Panics));
     let mut tasks: Vec<_> = (0..4).map(|task| appending(&store, &format!("t-{task}"), "x")).collect();
     for (number, task) in tasks.iter_mut().enumerate() {
@@ -266,8 +258,7 @@ fn a_waker_that_panics_is_of_no_concern_to_anybody_else() {
 
 #[test]
 fn a_buffer_over_its_bound_makes_tasks_wait_until_there_is_room() {
-    let dir = TempDir::new().unwrap();
-    let (disk, store, leader) = held_up(dir.path());
+    let (disk, store, leader) = held_up();
     let large = || vec![7; 15 << 20];
     let mut large: Vec<_> = (0..3).map(|task| appending(&store, &format!("large-{task}"), large())).collect();
     assert!(large.iter_mut().all(|task| poll_once(task).is_pending()));
@@ -287,9 +278,8 @@ fn a_buffer_over_its_bound_makes_tasks_wait_until_there_is_room() {
 
 #[test]
 fn on_demand_appends_are_visible_when_written_and_durable_when_synced() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new().durability(Durability::OnDemand));
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new().durability(Durability::OnDemand));
     let durable = || store.inner.log.durable().get();
     append(&store, "a").unwrap();
     let before = disk.synced().len();
@@ -316,9 +306,8 @@ fn on_demand_appends_are_visible_when_written_and_durable_when_synced() {
 
 #[test]
 fn a_store_that_syncs_in_time_needs_nobody_to_ask_for_it() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new().durability(Durability::Every(Duration::from_millis(1))));
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new().durability(Durability::Every(Duration::from_millis(1))));
     for _ in 0..3 {
         let before = disk.synced().len();
         append(&store, "a").unwrap();
@@ -329,11 +318,10 @@ fn a_store_that_syncs_in_time_needs_nobody_to_ask_for_it() {
 
 #[test]
 fn a_failed_sync_ends_a_relaxed_store_too() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new().durability(Durability::OnDemand));
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new().durability(Durability::OnDemand));
     append(&store, "a").unwrap();
-    disk.fail();
+    disk.fail_syncs();
     assert!(matches!(store.sync(), Err(Error::OutcomeUnknown { .. })));
     assert!(matches!(append(&store, "a"), Err(Error::OutcomeUnknown { .. })));
     assert!(matches!(block_on(appending(&store, "a", "x")), Err(Error::OutcomeUnknown { .. })));
@@ -342,9 +330,8 @@ fn a_failed_sync_ends_a_relaxed_store_too() {
 
 #[test]
 fn a_lone_thread_leads_its_own_commits() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new());
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
     for _ in 0..10 {
         append(&store, "s").unwrap();
     }
@@ -365,9 +352,8 @@ impl Wake for LastHandle {
 
 #[test]
 fn the_last_handle_may_be_dropped_by_a_task_that_the_store_wakes() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new());
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
     append(&store, "first").unwrap();
     disk.close_gate();
     let (sender, receiver) = mpsc::channel();
@@ -378,15 +364,14 @@ fn the_last_handle_may_be_dropped_by_a_task_that_the_store_wakes() {
     *last.0.lock() = Some((store, task));
     disk.open_gate();
     receiver.recv().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = open(&disk, Options::new());
     assert_eq!((store.last_position().get(), store.dropped_bytes()), (2, 0));
 }
 
 #[test]
 fn tasks_that_had_to_wait_for_a_segment_share_a_commit() {
-    let dir = TempDir::new().unwrap();
-    let disk = GatedDisk::default();
-    let store = open(&disk, dir.path(), Options::new());
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
     disk.close_gate();
     // The first append of a store needs a segment, and whoever comes before it is there waits behind it.
     let mut tasks: Vec<_> = (0..20).map(|number| appending(&store, &format!("s-{number}"), "x")).collect();

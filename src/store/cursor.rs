@@ -28,7 +28,7 @@ use super::{
     stripes::Stripes,
 };
 use crate::{
-    disk::{Content, Disk, names, read_file, replace_file},
+    disk::{Content, Disk, create_dir, names, planted, read_file, replace_file},
     error::{Damage, Error, Place, Result},
     event_store::CursorName,
     version::Position,
@@ -41,7 +41,7 @@ pub(super) struct Cursors {
     /// Of the store.
     dir: PathBuf,
     store: [u8; 16],
-    /// Whether the directory's own name is known to be durable.
+    /// Whether the directory is known to be there, and its name to be durable.
     made: AtomicBool,
     /// Held while a cursor's file is changed, by the hash of its name.
     changing: Stripes,
@@ -55,15 +55,14 @@ impl Cursors {
     fn save(&self, file: &CursorFile) -> Result<()> {
         let _changing = self.changing.lock(hash(&file.name));
         self.make_dir()?;
-        replace_file(&*self.disk, &self.dir.join(CursorFile::path(&file.name)), &file.encode())
+        replace_file(&*self.disk, &self.dir.join(CursorFile::path(&file.name)), &file.encode())?;
+        Ok(())
     }
 
     fn make_dir(&self) -> Result<()> {
-        let dir = self.dir.join(CURSORS);
-        self.disk.create_dir(&dir).map_err(|error| Error::io("create", &dir, error))?;
         if !self.made.load(Ordering::Acquire) {
-            // A process that was killed may have made it without making its name durable.
-            self.disk.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
+            let dir = self.dir.join(CURSORS);
+            create_dir(&*self.disk, &dir).map_err(|error| Error::io("create", &dir, error))?;
             self.made.store(true, Ordering::Release);
         }
         Ok(())
@@ -176,7 +175,9 @@ impl Store {
                 return Err(Error::CursorAhead { cursor, position, last });
             }
         };
-        self.make_durable(position)?;
+        if !planted!(CursorAhead) {
+            self.make_durable(position)?;
+        }
         let inner = &self.inner;
         let (store, timestamp) = (inner.cursors.store, inner.disk.now());
         inner.cursors.save(&CursorFile { store, position, event, timestamp, name: name.clone() })

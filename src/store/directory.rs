@@ -14,6 +14,8 @@ use crate::{
 };
 
 const LOCK: &str = "LOCK";
+/// A process id and the end of its line.
+const LOCK_BYTES: u64 = 11;
 pub(super) const LOG: &str = "log";
 
 /// The file of the published position:
@@ -80,10 +82,10 @@ pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
     if let Some(other) = strange {
         return not_a_store(format!("is no store: it holds `{other}`, but no {MANIFEST}"));
     }
-    match read_file(disk, &dir.join(LOCK), 64)? {
-        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => {}
-        Content::Missing => {}
-        _ => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
+    // Never synced: after a power cut anything may lie in it, but no more than a process id takes.
+    match read_file(disk, &dir.join(LOCK), LOCK_BYTES)? {
+        Content::Whole(_) | Content::Missing => {}
+        Content::TooLong(_) => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
     }
     if create { Ok(()) } else { Err(missing(dir)) }
 }
@@ -124,6 +126,15 @@ pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manife
     }
 }
 
+/// A writer that was killed may have given names that are not durable, such as the manifest's. What is appended from now on
+/// relies on them.
+pub(super) fn make_names_durable(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    for dir in [dir, &dir.join(LOG)] {
+        disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+    }
+    Ok(())
+}
+
 /// Where this writer publishes, made if it is not there. None when there is no room for it, as opening needs none: then
 /// readers in other processes fail while this one writes. A file that is there is published in, as one that says less than the
 /// log would be taken for damage.
@@ -133,7 +144,7 @@ pub(super) fn publish_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) ->
         let mut bytes = vec![0; POSITION_BYTES];
         Writer::new(&mut bytes).bytes(&[0; 16]).bytes(store);
         seal(&mut bytes, POSITION_MAGIC);
-        match replace_file(disk, &dir.join(POSITION), &bytes) {
+        match replace_file(disk, &dir.join(POSITION), &bytes).map_err(Error::from) {
             Err(Error::NoSpace { .. }) if !there() => return Ok(None),
             Ok(()) | Err(Error::NoSpace { .. }) => {}
             Err(error) => return Err(error),

@@ -26,7 +26,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::{
@@ -50,11 +49,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Follower {
     shared: Arc<Shared>,
-    /// The thread that looks for more while somebody waits, and how to end it.
-    watch: Mutex<Option<Watch>>,
+    /// The thread that looks for more while somebody waits.
+    watch: Mutex<Option<Arc<dyn DiskThread>>>,
 }
-
-type Watch = (Sender<()>, Box<dyn DiskThread>);
 
 #[derive(Debug)]
 struct Shared {
@@ -105,23 +102,23 @@ impl Follower {
         if watch.is_some() {
             return Ok(());
         }
-        let (stop, stopped) = bounded::<()>(0);
         let shared = self.shared.clone();
-        let body = Box::new(move || {
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                shared.look();
-            }
+        let step = Box::new(move || {
+            shared.look();
+            Some(LOOK_EVERY)
         });
-        let thread = self.shared.disk.spawn("factlog-follow", body);
-        *watch = Some((stop, thread.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?));
+        let thread = self.shared.disk.spawn("factlog-follow", step);
+        let thread = thread.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?;
+        thread.ask();
+        *watch = Some(thread);
         Ok(())
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.watch.lock().take() {
-            drop(stop);
+        let watch = self.watch.lock().take();
+        if let Some(thread) = watch {
             thread.join();
         }
     }

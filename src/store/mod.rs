@@ -20,6 +20,8 @@ mod append;
 #[cfg(test)]
 mod append_tests;
 mod beside;
+#[cfg(test)]
+mod crash_tests;
 mod cursor;
 mod cursor_file;
 mod directory;

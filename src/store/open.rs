@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use super::{
     cursor::Cursors,
     directory::{
-        self, LOG, load_manifest, lock, lock_shared, missing, publish_position, published_position, unreadable_position,
+        self, LOG, load_manifest, lock, lock_shared, make_names_durable, missing, publish_position, published_position,
+        unreadable_position,
     },
     durability::Durability,
     follower::Follower,
@@ -20,7 +21,7 @@ use super::{
     snapshot::Snapshots,
 };
 use crate::{
-    disk::{Access, Disk, DiskLock},
+    disk::{Access, Disk, DiskLock, create_dir},
     error::{Damage, Error, Result},
     event::StreamName,
     event_store::{Stats, Watchers},
@@ -40,7 +41,7 @@ impl Options {
         directory::check(&*disk, dir, self.create)?;
         if self.create {
             let log = dir.join(LOG);
-            disk.create_dir(&log).map_err(|error| Error::not_writable("create", &log, error))?;
+            create_dir(&*disk, &log).map_err(|error| Error::not_writable("create", &log, error))?;
         }
         let lock = lock(&*disk, dir)?;
         let manifest = match load_manifest(&*disk, dir)? {
@@ -52,6 +53,9 @@ impl Options {
             }
             None => return Err(missing(dir)),
         };
+        if !manifest.clean || manifest.segments.is_empty() {
+            make_names_durable(&*disk, dir)?;
+        }
         let published = publish_position(&*disk, dir, &manifest.store)?;
         let position = published.as_ref().map(|published| published.position.clone());
         let mode = LogMode { access: Access::ReadWrite, known: Position::START, until: None, published: position };
