@@ -5,9 +5,10 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
     time::{Duration, Instant},
 };
+
+use crate::sync::thread::{self, Thread};
 
 struct Unpark(Thread);
 

@@ -15,14 +15,14 @@
 use std::{
     collections::HashMap,
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+};
 
 /// What an event is about: its stream, its type, its category.
 pub(crate) type Topic = u64;

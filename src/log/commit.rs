@@ -22,15 +22,7 @@
 //! - after a failed write or sync, or a panic on the way, nothing more is written or acknowledged: every waiter and every later append hears
 //!   "outcome unknown", and nothing is retried.
 
-use std::{
-    fmt, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{fmt, mem, sync::Arc};
 
 use super::{
     committer::Signal,
@@ -42,6 +34,10 @@ use super::{
 use crate::{
     disk::{Disk, SharedWord, planted},
     error::{Error, Result},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     version::Position,
 };
 

@@ -8,16 +8,17 @@ use std::{
     fmt,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, OnceLock},
-    thread::{self, ThreadId},
     time::Duration,
 };
-
-use parking_lot::Mutex;
 
 use super::{open::Log, waiter::wake_all};
 use crate::{
     disk::{Disk, DiskThread},
     error::{Error, Result},
+    sync::{
+        Mutex,
+        thread::{self, ThreadId},
+    },
 };
 
 /// Something to be done on the committer's thread.

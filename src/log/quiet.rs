@@ -2,14 +2,12 @@
 //!
 //! The lock is free meanwhile, so that tasks that come to append are not blocked, but told to wait.
 
-use parking_lot::MutexGuard;
-
 use super::{
     commit::{Commit, Sequencer},
     wait::Goal,
     waiter::wake_all,
 };
-use crate::error::Result;
+use crate::{error::Result, sync::MutexGuard};
 
 /// The right to change what the log is written to. The log goes on when it is dropped.
 pub(super) struct Quiet<'a> {

@@ -1,18 +1,19 @@
 //! Waiting for a commit: threads sleep and may lead, tasks are suspended and never do.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Poll, Waker},
-    thread,
 };
-
-use parking_lot::MutexGuard;
 
 use super::{
     commit::{Commit, Sequencer},
     waiter::{Waiter, wake_all},
 };
-use crate::{error::Result, version::Position};
+use crate::{
+    error::Result,
+    sync::{MutexGuard, atomic::Ordering, thread},
+    version::Position,
+};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

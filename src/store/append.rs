@@ -12,8 +12,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Pending, Store,
     pending::await_log,
@@ -24,6 +22,7 @@ use crate::{
     event::{InvalidInput, NewEvent, StreamName},
     event_store::{Appended, StreamAppend},
     log::{Admission, Goal, wake_task},
+    sync::Mutex,
     version::{ExpectedVersion, Position},
 };
 
