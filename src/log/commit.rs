@@ -41,11 +41,14 @@ use crate::{
     version::Position,
 };
 
+/// Where a model checker tries how threads meet, a few appends are many.
+const FEW_BYTES: bool = cfg!(all(test, feature = "shuttle"));
+
 /// An append waits before it adds to a buffer that is larger than this.
-pub(super) const BUFFER_BYTES: usize = 16 << 20;
+pub(super) const BUFFER_BYTES: usize = if FEW_BYTES { 8 << 10 } else { 16 << 20 };
 
 /// Appends that nobody waits for are written when there are more than so many bytes of them.
-const PRESSING_BYTES: usize = 1 << 20;
+const PRESSING_BYTES: usize = if FEW_BYTES { 4 << 10 } else { 1 << 20 };
 
 /// A relaxed log is synced when so much was written since the last time, while more is added: the disk works while the
 /// processor does, and the sync that must be waited for, at the end of a segment, has little left to do.
@@ -174,6 +177,9 @@ impl Sequencer {
     pub(super) fn fail(&mut self, reason: &dyn fmt::Display) -> Vec<Arc<Waiter>> {
         self.poison.get_or_insert_with(|| reason.to_string().into());
         let mut waiters = mem::take(&mut self.filling.waiters);
+        if planted!(ForgetWaiterAfterError) {
+            waiters.pop();
+        }
         waiters.append(&mut self.unsynced);
         waiters.append(&mut self.queued);
         waiters
@@ -366,6 +372,12 @@ impl Commit {
         let mut successor = None;
         match written {
             Ok(()) => {
+                if planted!(PublishAfterWaking) {
+                    wake_all(mem::take(&mut decided));
+                }
+                if planted!(TellFollowersBeforePublishing) {
+                    self.observer.published(&topics);
+                }
                 self.publish(batch.last);
                 if self.relaxed {
                     sequencer.unsynced_bytes += batch.bytes.len();
@@ -379,11 +391,11 @@ impl Commit {
                 }
                 if sequencer.filling.begun {
                     successor = sequencer.filling.successor();
-                    if successor.is_none() && sequencer.filling.wanted {
+                    if successor.is_none() && sequencer.filling.wanted && !planted!(ForgetWantedBatch) {
                         self.signal.lead();
                     }
                 }
-                if !sequencer.is_crowded() {
+                if !sequencer.is_crowded() && !planted!(ForgetThoseWhoWaitForRoom) {
                     decided.append(&mut sequencer.queued);
                 }
             }
@@ -396,7 +408,11 @@ impl Commit {
             successor.wake(Wake::Lead);
         }
         wake_all(decided);
-        if failed { self.observer.failed() } else { self.observer.published(&topics) }
+        if failed {
+            self.observer.failed();
+        } else if !planted!(TellFollowersBeforePublishing) {
+            self.observer.published(&topics);
+        }
     }
 
     /// Does what others wait for, without the lock. If it panics, they hear of it.

@@ -18,6 +18,7 @@ use super::{
     request::{Request, Sequenced},
 };
 use crate::{
+    disk::planted,
     error::{Error, Result},
     event::{InvalidInput, NewEvent, StreamName},
     event_store::{Appended, StreamAppend},
@@ -62,7 +63,10 @@ impl Store {
                 Sequenced::Placed(placed) => {
                     return sequencing.wait(last(&placed), Goal::Visible, true).map(|()| placed);
                 }
-                Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
+                Sequenced::Stopped(by) => {
+                    let goal = if planted!(RefuseBeforeDurable) { Goal::Visible } else { Goal::Durable };
+                    sequencing.wait(by, goal, false)?;
+                }
             }
             if let Some(first_answers) = self.settle(&request)? {
                 return Ok(first_answers);

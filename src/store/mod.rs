@@ -38,6 +38,8 @@ mod read_all;
 mod recent;
 mod recorded;
 mod request;
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests;
 mod snapshot;
 mod snapshot_file;
 mod stripes;

@@ -46,13 +46,15 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().unwrap()
+        let Some(guard) = &self.0 else { unreachable!("it waits") };
+        guard
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().unwrap()
+        let Some(guard) = &mut self.0 else { unreachable!("it waits") };
+        guard
     }
 }
 

@@ -1,0 +1,78 @@
+//! Bugs of how threads meet, switched on one at a time: the scenarios find each of them.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{
+    crowding, every_way, failing, relaxed, rolling, standing_still,
+    world::{Heard, explore},
+    writers,
+};
+use crate::disk::{Bug, plant};
+
+/// A schedule that shows it is among so many.
+const SCHEDULES: usize = 2000;
+
+fn is_found(bug: Bug, scenario: fn(&Arc<Heard>)) {
+    plant(Some(bug));
+    let found = catch_unwind(AssertUnwindSafe(|| explore(scenario, SCHEDULES)));
+    plant(None);
+    assert!(found.is_err(), "{bug:?} was not found in {SCHEDULES} schedules");
+}
+
+#[test]
+fn an_acknowledgement_before_the_sync_is_found() {
+    is_found(Bug::AcknowledgeBeforeSync, writers);
+}
+
+#[test]
+fn a_failed_sync_that_is_tried_again_is_found() {
+    is_found(Bug::RetryFailedSync, failing);
+}
+
+#[test]
+fn waking_before_publishing_is_found() {
+    is_found(Bug::PublishAfterWaking, every_way);
+}
+
+#[test]
+fn telling_followers_before_publishing_is_found() {
+    is_found(Bug::TellFollowersBeforePublishing, writers);
+}
+
+#[test]
+fn a_waiter_that_is_left_asleep_after_an_error_is_found() {
+    is_found(Bug::ForgetWaiterAfterError, failing);
+}
+
+#[test]
+fn a_batch_that_waits_for_nobody_is_found() {
+    is_found(Bug::ForgetWantedBatch, every_way);
+}
+
+#[test]
+fn a_log_that_is_left_held_is_found() {
+    is_found(Bug::LeaveThemHeld, rolling);
+}
+
+#[test]
+fn a_log_that_is_left_held_after_it_stood_still_is_found() {
+    is_found(Bug::LeaveThemHeldStill, standing_still);
+}
+
+#[test]
+fn a_task_that_sleeps_without_looking_is_found() {
+    is_found(Bug::SleepWithoutLooking, every_way);
+}
+
+#[test]
+fn whoever_waits_for_room_and_is_forgotten_is_found() {
+    is_found(Bug::ForgetThoseWhoWaitForRoom, crowding);
+}
+
+#[test]
+fn a_refusal_before_it_is_durable_is_found() {
+    is_found(Bug::RefuseBeforeDurable, relaxed);
+}
