@@ -78,8 +78,12 @@ impl<S: Followed> Following<S> {
                 self.page = self.store.page(read)?.into();
                 // With nothing there that was asked for, all up to the newest is done with.
                 self.read = self.page.back().map_or(newest, RecordedEvent::position);
+            } else if let Err(error) = self.store.is_going_on() {
+                // What became visible between the look and the end of it all is given out first.
+                if self.read == self.store.newest() {
+                    return Poll::Ready(Err(error));
+                }
             } else {
-                self.store.is_going_on()?;
                 ready!(self.watcher.poll(context));
             }
         }

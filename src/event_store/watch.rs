@@ -140,6 +140,10 @@ impl Drop for Watcher {
     }
 }
 
+#[cfg(all(test, feature = "loom"))]
+#[path = "watch_loom_tests.rs"]
+mod loom_tests;
+
 #[cfg(test)]
 mod tests {
     use std::{future::poll_fn, thread};

@@ -14,7 +14,7 @@ use shuttle::rand::{RngCore, thread_rng};
 
 use self::{
     disk::{ModelDisk, Strike},
-    world::{FIRST, Heard, Panicking, World, block, drive, explore, join, name, schedules},
+    world::{FIRST, Heard, Panicking, World, block, drive, explore, join, name, repeat, schedules},
 };
 use super::{Durability, Options};
 use crate::{
@@ -136,6 +136,10 @@ fn rolling(heard: &Arc<Heard>) {
             let _ = block(world.appending(&format!("task-{number}"), NoStream, number)).unwrap();
         })
     });
+    // It may begin a segment, and then have nothing to put there.
+    let refused = world.spawn(|world| {
+        assert!(world.append("first-1", NoStream, 3).is_err());
+    });
     let syncing = world.spawn(|world| {
         let before = world.store.inner.log.durable();
         world.store.sync().unwrap();
@@ -144,7 +148,7 @@ fn rolling(heard: &Arc<Heard>) {
     let follower = world.spawn(|world| {
         let _ = world.follow(5);
     });
-    join(tasks.into_iter().chain([thread, syncing, follower]).collect());
+    join(tasks.into_iter().chain([thread, refused, syncing, follower]).collect());
     let world = world.reopen().unwrap();
     assert_eq!(world.events().len(), 5);
 }
@@ -364,7 +368,7 @@ fn nobody_is_refused_for_what_is_not_durable() {
 
 #[test]
 fn nobody_is_left_behind_when_segments_end() {
-    shows(rolling, "rolling", [100, 0, 0, 100]);
+    shows(rolling, "rolling", [100, 100, 0, 100]);
 }
 
 #[test]
@@ -395,4 +399,11 @@ fn a_sync_covers_what_was_acknowledged_before_it() {
 #[test]
 fn whoever_has_the_store_last_closes_it() {
     shows(closing, "closing", [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_schedule_that_is_run_again_is_the_same() {
+    for scenario in [writers, every_way, rolling, failing, relaxed] {
+        repeat(scenario, 20);
+    }
 }

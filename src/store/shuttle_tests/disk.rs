@@ -219,7 +219,7 @@ impl Disk for ModelDisk {
 
     fn open(&self, file: &Path, _: Access) -> io::Result<Arc<dyn DiskFile>> {
         let content = self.content(file)?;
-        Ok(Arc::new(ModelFile { disk: self.0.clone(), path: Mutex::new(file.to_owned()), content }))
+        Ok(Arc::new(ModelFile { disk: self.0.clone(), path: file.to_owned(), content }))
     }
 
     fn create(&self, file: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -383,7 +383,7 @@ impl SharedWord for Word {
 
 struct ModelFile {
     disk: Arc<Shared>,
-    path: Mutex<PathBuf>,
+    path: PathBuf,
     content: Arc<Mutex<Content>>,
 }
 
@@ -419,7 +419,7 @@ impl DiskFile for ModelFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.point(&self.path.lock().clone());
+        self.disk.point(&self.path);
         if self.is_segment() && self.disk.strikes(true).is_some() {
             return Err(io::ErrorKind::Other.into());
         }
@@ -444,7 +444,7 @@ impl DiskFile for ModelFile {
     fn sync(&self) -> io::Result<()> {
         // What is written meanwhile is none of this sync's.
         let bytes = self.content.lock().bytes.clone();
-        self.disk.point(&self.path.lock().clone());
+        self.disk.point(&self.path);
         let segment = self.is_segment();
         match segment.then(|| self.disk.strikes(false)).flatten() {
             None => {}
@@ -455,7 +455,7 @@ impl DiskFile for ModelFile {
         if !(segment && self.disk.state.lock().struck) {
             self.content.lock().synced = bytes;
         }
-        self.disk.point(&self.path.lock().clone());
+        self.disk.point(&self.path);
         Ok(())
     }
 

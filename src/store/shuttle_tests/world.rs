@@ -8,14 +8,14 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
 use shuttle::{
     Config, Runner,
-    scheduler::{PctScheduler, RandomScheduler, ReplayScheduler},
+    scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, UncontrolledNondeterminismCheckScheduler},
     thread::{self, JoinHandle},
 };
 use uuid::Uuid;
@@ -135,8 +135,10 @@ impl World {
     pub(super) fn watch(&self, number: u64, pending: Result<Pending>) -> Result<Appended> {
         let pending = pending?;
         let target = pending.appended().position;
-        let looking = Arc::new(Looking { world: self.clone(), target, thread: thread::current() });
-        let waited = drive(pending, &Waker::from(looking));
+        let early = AtomicBool::new(false);
+        let looking = Arc::new(Looking { world: self.clone(), target, thread: thread::current(), early });
+        let waited = drive(pending, &Waker::from(looking.clone()));
+        assert!(!looking.early.load(Ordering::Relaxed), "woken before it is decided");
         self.hear(number, &waited);
         waited
     }
@@ -218,13 +220,17 @@ struct Looking {
     world: World,
     target: crate::version::Position,
     thread: thread::Thread,
+    /// It was called before there was anything to see. A panic would be caught by whoever wakes.
+    early: AtomicBool,
 }
 
 impl Wake for Looking {
     fn wake(self: Arc<Self>) {
         let decided =
             self.world.store.last_position() >= self.target || self.world.store.inner.log.is_going_on().is_err();
-        assert!(decided, "woken before it is decided");
+        if !decided {
+            self.early.store(true, Ordering::Relaxed);
+        }
         self.thread.unpark();
     }
 }
@@ -294,6 +300,12 @@ fn config() -> Config {
 /// How many schedules a scenario is tried in, half of them at random and half by priorities.
 pub(super) fn schedules() -> usize {
     env::var("SHUTTLE_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(400)
+}
+
+/// Fails unless a schedule that is run again is the same.
+pub(super) fn repeat(scenario: fn(&Arc<Heard>), schedules: usize) {
+    let scheduler = UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new_from_seed(1, schedules));
+    Runner::new(scheduler, config()).run(move || scenario(&Arc::default()));
 }
 
 /// Tries a scenario in many schedules, or in the one that is to be replayed.
