@@ -372,13 +372,12 @@ impl Commit {
         let mut successor = None;
         match written {
             Ok(()) => {
-                if planted!(PublishAfterWaking) {
-                    wake_all(mem::take(&mut decided));
-                }
                 if planted!(TellFollowersBeforePublishing) {
                     self.observer.published(&topics);
                 }
-                self.publish(batch.last);
+                if !planted!(PublishAfterWaking) {
+                    self.publish(batch.last);
+                }
                 if self.relaxed {
                     sequencer.unsynced_bytes += batch.bytes.len();
                     self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
@@ -408,6 +407,9 @@ impl Commit {
             successor.wake(Wake::Lead);
         }
         wake_all(decided);
+        if planted!(PublishAfterWaking) && !failed {
+            self.publish(batch.last);
+        }
         if failed {
             self.observer.failed();
         } else if !planted!(TellFollowersBeforePublishing) {

@@ -135,8 +135,8 @@ impl World {
     pub(super) fn watch(&self, number: u64, pending: Result<Pending>) -> Result<Appended> {
         let pending = pending?;
         let target = pending.appended().position;
-        let early = AtomicBool::new(false);
-        let looking = Arc::new(Looking { world: self.clone(), target, thread: thread::current(), early });
+        let (world, thread) = (self.clone(), thread::current());
+        let looking = Arc::new(Looking { world, target, thread, early: AtomicBool::new(false) });
         let waited = drive(pending, &Waker::from(looking.clone()));
         assert!(!looking.early.load(Ordering::Relaxed), "woken before it is decided");
         self.hear(number, &waited);
@@ -220,17 +220,17 @@ struct Looking {
     world: World,
     target: crate::version::Position,
     thread: thread::Thread,
-    /// It was called before there was anything to see. A panic would be caught by whoever wakes.
+    /// It was called before there was anything to see, or fell. A panic is caught by whoever wakes.
     early: AtomicBool,
 }
 
 impl Wake for Looking {
     fn wake(self: Arc<Self>) {
+        // A lock that whoever wakes still holds panics here.
+        self.early.store(true, Ordering::Relaxed);
         let decided =
             self.world.store.last_position() >= self.target || self.world.store.inner.log.is_going_on().is_err();
-        if !decided {
-            self.early.store(true, Ordering::Relaxed);
-        }
+        self.early.store(!decided, Ordering::Relaxed);
         self.thread.unpark();
     }
 }
