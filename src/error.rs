@@ -116,9 +116,15 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
-    /// The files of the store are damaged. Nothing was changed.
-    #[error("{0}")]
+    /// The files of the store are damaged. Nothing was changed. A repair keeps every event that can be proved good; a backup
+    /// has them all.
+    #[error("{0}; `factlog repair --dry-run` shows what can be kept, and a backup has all of it")]
     Damaged(Box<Damage>),
+
+    /// Events that were asked for are lost: damage took them, and a repair has marked their places. What lies behind them is
+    /// there.
+    #[error("{0}")]
+    Lost(Lost),
 
     /// A write or a sync failed, now or earlier. The append may or may not be on the disk, and nothing more is
     /// accepted until the store is opened again. Reads go on. From a client also: its server has not answered.
@@ -180,6 +186,8 @@ pub enum Action {
     Reopen,
     /// Repair the store, or restore it from a backup.
     Restore,
+    /// Read on behind the events that are lost, or restore a backup that has them.
+    ReadOn,
 }
 
 impl Error {
@@ -199,6 +207,7 @@ impl Error {
             Error::Remote { action, .. } => *action,
             Error::OutcomeUnknown { .. } => Action::Reopen,
             Error::Damaged(_) => Action::Restore,
+            Error::Lost(_) => Action::ReadOn,
         }
     }
 
@@ -272,6 +281,42 @@ pub struct Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "damaged store: {}: {}", self.place, self.fault)
+    }
+}
+
+/// Events that are lost, as [`Error::Lost`] names them. Positions and versions stay taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// All events of these positions.
+    Positions {
+        /// The first.
+        first: Position,
+        /// The last.
+        last: Position,
+    },
+    /// An event of a stream.
+    Version {
+        /// The stream.
+        stream: StreamName,
+        /// The version that it had.
+        version: Version,
+    },
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lost::Positions { first, last } if first == last => write!(f, "the event at position {first} is lost")?,
+            Lost::Positions { first, last } => write!(f, "the events from position {first} to {last} are lost")?,
+            Lost::Version { stream, version } => write!(f, "version {version} of stream `{stream}` is lost")?,
+        }
+        f.write_str(": the store was damaged, and repaired")
+    }
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        Error::Lost(lost)
     }
 }
 

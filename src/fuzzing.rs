@@ -38,6 +38,16 @@ pub fn cursor(bytes: &[u8]) {
     crate::store::fuzzing::cursor(bytes);
 }
 
+/// Frames of the protocol: the first two bytes and the rest are also taken for the kind and body of one.
+#[cfg(all(feature = "server", feature = "client"))]
+pub fn frame(bytes: &[u8]) {
+    crate::protocol::fuzzing::frames(bytes);
+    if let Some((kind, body)) = bytes.split_first_chunk() {
+        let (kind, body) = (u16::from_le_bytes(*kind), bytes::Bytes::copy_from_slice(body));
+        crate::protocol::fuzzing::body(crate::protocol::Received { request: 1, kind, body });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -45,13 +55,15 @@ mod tests {
     type Door = fn(&[u8]);
 
     /// Each target of `fuzz` that is a decoder, and its doors.
-    const TARGETS: [(&str, &[Door]); 6] = [
+    const TARGETS: &[(&str, &[Door])] = &[
         ("record", &[super::record]),
         ("segment", &[super::segment_header]),
         ("manifest", &[super::manifest]),
         ("run", &[super::run, super::postings]),
         ("snapshot", &[super::snapshot]),
         ("cursor", &[super::cursor]),
+        #[cfg(all(feature = "server", feature = "client"))]
+        ("frame", &[super::frame]),
     ];
 
     /// The seeds, and whatever once made a decoder fall.
@@ -63,7 +75,7 @@ mod tests {
             for entry in fs::read_dir(corpus).unwrap() {
                 let bytes = fs::read(entry.unwrap().path()).unwrap();
                 inputs += 1;
-                for door in doors {
+                for door in *doors {
                     door(&bytes);
                     for at in (0..bytes.len()).step_by(1 + bytes.len() / 200) {
                         door(&bytes[..at]);

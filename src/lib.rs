@@ -34,9 +34,10 @@
 //! - a subscription gives out each event once, in order, and goes on behind what was acknowledged last;
 //! - damage never reads as a healthy or a shorter log: it is an error that names the place.
 //!
-//! What it is not: a server, a message queue, a database for anything but events. Events are never changed or deleted.
+//! What it is not: replicated, a message queue, a database for anything but events. Events are never changed or deleted.
 //!
-//! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it.
+//! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
+//! features `server` and `client` a store is shared over TCP, by the same trait.
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -72,7 +73,7 @@ pub mod users;
 pub mod version;
 
 pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
-pub use error::{Action, Damage, Error, Holder, Place, Result};
+pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
     Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
@@ -80,7 +81,8 @@ pub use event_store::{
     save_state,
 };
 pub use store::{
-    Cursor, Durability, OpenProgress, Options, Pending, Store, Subscription, Verified, VerifyProgress, verify,
+    BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,
+    RepairReport, Store, Subscription, Verified, VerifyProgress, repair, verify,
 };
 pub use version::{ExpectedVersion, Position, Version};
 

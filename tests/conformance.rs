@@ -29,51 +29,25 @@ mod embedded {
 }
 
 #[cfg(all(feature = "server", feature = "client"))]
-mod client {
-    use std::thread::{self, JoinHandle};
+#[path = "support/serving.rs"]
+mod serving;
 
+#[cfg(all(feature = "server", feature = "client"))]
+mod client {
     use factlog::{
         Options,
-        client::ClientOptions,
-        server::{Server, ServerOptions},
         testing::conformance::{Suite, conformance_tests},
     };
     use tempfile::TempDir;
-    use tokio::{runtime::Builder, sync::oneshot};
 
-    /// A server in a thread of its own, for as long as this is there.
-    struct Served {
-        stop: Option<oneshot::Sender<()>>,
-        thread: Option<JoinHandle<()>>,
-        #[allow(dead_code, reason = "it is removed behind the server")]
-        directory: TempDir,
-    }
-
-    impl Drop for Served {
-        fn drop(&mut self) {
-            drop(self.stop.take());
-            self.thread.take().into_iter().for_each(|thread| thread.join().unwrap());
-        }
-    }
+    use super::serving::Serving;
 
     fn suite() -> Suite {
         let directory = TempDir::new().unwrap();
         let options = Options::new().first_segment_bytes(8 << 10).segment_bytes(32 << 10);
-        let store = options.open(directory.path()).unwrap();
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server = {
-            let _inside = runtime.enter();
-            Server::bind(store, "127.0.0.1:0".parse().unwrap(), ServerOptions::new()).unwrap()
-        };
-        let address = format!("tcp://{}", server.address());
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            runtime.block_on(server.run(async {
-                let _ = stopped.await;
-            }));
-        });
-        let served = Served { stop: Some(stop), thread: Some(thread), directory };
-        Suite::new(ClientOptions::new(&address).unwrap().connect().unwrap()).keeping(served)
+        let serving = Serving::new(options.open(directory.path()).unwrap());
+        // The server ends before its directory is removed.
+        Suite::new(serving.client()).keeping((serving, directory))
     }
 
     conformance_tests!(suite());

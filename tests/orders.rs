@@ -20,6 +20,10 @@ use factlog::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+#[cfg(all(feature = "server", feature = "client"))]
+#[path = "support/serving.rs"]
+mod serving;
+
 /// Runs a test on each kind of store.
 fn on_every_store(test: impl Fn(Arc<dyn EventStore>)) {
     test(Arc::new(MemoryStore::new()));
@@ -27,6 +31,12 @@ fn on_every_store(test: impl Fn(Arc<dyn EventStore>)) {
     let store = Store::open(directory.path()).unwrap();
     test(Arc::new(store.clone()));
     store.close().unwrap();
+    #[cfg(all(feature = "server", feature = "client"))]
+    {
+        let directory = TempDir::new().unwrap();
+        let serving = serving::Serving::new(Store::open(directory.path()).unwrap());
+        test(Arc::new(serving.client()));
+    }
 }
 
 fn at(text: &str) -> BusinessTime {

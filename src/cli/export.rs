@@ -12,6 +12,7 @@ use super::{
     output::Output,
     place::Place,
     progress::{Progress, Unit},
+    read::past_lost,
 };
 
 /// Write the whole log as the lines that `read` prints, to a file or to standard output
@@ -19,6 +20,10 @@ use super::{
 pub struct Export {
     /// The file; one that is there is replaced. Standard output when it is left out, or `-`
     file: Option<PathBuf>,
+
+    /// Go on behind events that are lost, and say so on standard error, instead of ending there
+    #[arg(long)]
+    skip_lost: bool,
 }
 
 impl Export {
@@ -27,8 +32,10 @@ impl Export {
         let progress = Progress::new(Unit::Things("events"), Some(store.last_position()?.get()));
         let write = |out: &mut Output| {
             for event in store.read_all(ReadAll::after(Position::START)) {
-                event_line::print(&event?, out)?;
-                progress.add(1);
+                if let Some(event) = past_lost(event, self.skip_lost)? {
+                    event_line::print(&event, out)?;
+                    progress.add(1);
+                }
             }
             Ok(())
         };

@@ -85,7 +85,7 @@ impl From<Error> for Failure {
             Error::WrongExpectedVersion { .. } => Failure::WrongVersion(message),
             Error::Invalid(_) | Error::NotAStore { .. } | Error::NotWritable { .. } => Failure::BadInput(message),
             Error::InUse { .. } => Failure::InUse(message),
-            Error::Damaged(_) => Failure::Damaged(message),
+            Error::Damaged(_) | Error::Lost(_) => Failure::Damaged(message),
             _ => Failure::Failed(message),
         }
     }

@@ -11,6 +11,7 @@
 //! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress` and `views`.
 
 mod append;
+mod backup;
 mod demo;
 mod domain;
 mod event_line;
@@ -28,6 +29,7 @@ mod place;
 mod progress;
 mod projections;
 mod read;
+mod repair;
 mod root;
 mod serve;
 mod serve_settings;

@@ -59,6 +59,11 @@ pub fn directory_for_writing(directory: &Path) -> Result<Store, Failure> {
     directory_opened(Options::new(), directory)
 }
 
+/// Opens the store in a directory to read it.
+pub fn directory_for_reading(directory: &Path) -> Result<Store, Failure> {
+    directory_opened(Options::new().read_only(true), directory)
+}
+
 fn directory_opened(options: Options, directory: &Path) -> Result<Store, Failure> {
     let (started, bar) = (Instant::now(), OnceLock::new());
     // Gone, and the bar with it, when the store is open.
@@ -197,18 +202,18 @@ pub enum Following {
 
 impl Following {
     /// The next event, if it is there already.
-    pub fn try_next(&mut self) -> Result<Option<RecordedEvent>, Failure> {
-        Ok(match self {
-            Following::Local(subscription) => subscription.try_next()?,
-            Following::Remote(subscription) => subscription.try_next()?,
-        })
+    pub fn try_next(&mut self) -> factlog::Result<Option<RecordedEvent>> {
+        match self {
+            Following::Local(subscription) => subscription.try_next(),
+            Following::Remote(subscription) => subscription.try_next(),
+        }
     }
 
     /// The next event, if it comes within this time.
-    pub fn next_within(&mut self, time: Duration) -> Result<Option<RecordedEvent>, Failure> {
-        Ok(match self {
-            Following::Local(subscription) => subscription.next_within(time)?,
-            Following::Remote(subscription) => subscription.next_within(time)?,
-        })
+    pub fn next_within(&mut self, time: Duration) -> factlog::Result<Option<RecordedEvent>> {
+        match self {
+            Following::Local(subscription) => subscription.next_within(time),
+            Following::Remote(subscription) => subscription.next_within(time),
+        }
     }
 }

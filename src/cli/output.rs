@@ -37,6 +37,11 @@ impl Output {
         self.sink.write_all(&line).map_err(|error| Failure::writing(&error))
     }
 
+    /// Adds lines that are whole already.
+    pub fn text(&mut self, lines: &str) -> Result<(), Failure> {
+        self.sink.write_all(lines.as_bytes()).map_err(|error| Failure::writing(&error))
+    }
+
     /// Hands everything to the system, so that the reader at the other end sees it now.
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.sink.flush().map_err(|error| Failure::writing(&error))

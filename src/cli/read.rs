@@ -59,6 +59,10 @@ pub struct Read {
     #[arg(long, conflicts_with = "backwards")]
     follow: bool,
 
+    /// Go on behind events that are lost, and say so on standard error, instead of ending there
+    #[arg(long)]
+    skip_lost: bool,
+
     /// At most so many events
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -73,6 +77,17 @@ fn category(text: &str) -> Result<String, String> {
     }
 }
 
+/// What was read; `None` for lost events that are to be passed over.
+pub fn past_lost<T>(read: factlog::Result<T>, skip: bool) -> Result<Option<T>, Failure> {
+    match read {
+        Err(factlog::Error::Lost(lost)) if skip => {
+            output::say(format_args!("factlog: {lost}"));
+            Ok(None)
+        }
+        read => Ok(Some(read?)),
+    }
+}
+
 impl Read {
     pub fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(store)?;
@@ -80,7 +95,7 @@ impl Read {
         // What is read then goes at least as far, and may go further.
         let mut done = store.last_position()?.max(Position::new(self.after));
         for event in self.stored(&store)? {
-            let event = event?;
+            let Some(event) = past_lost(event, self.skip_lost)? else { continue };
             event_line::print(&event, out)?;
             done = done.max(event.position());
             left -= 1;
@@ -123,17 +138,18 @@ impl Read {
         subscribe.types.clone_from(&self.types);
         let mut subscription = store.subscribe(subscribe)?;
         while left > 0 {
-            let event = match subscription.try_next()? {
-                Some(event) => event,
-                None => {
+            let event = match past_lost(subscription.try_next(), self.skip_lost)? {
+                Some(Some(event)) => event,
+                Some(None) => {
                     // Nothing more is at hand: whoever reads sees all of it now.
                     out.flush()?;
-                    match subscription.next_within(PATIENCE)? {
+                    match past_lost(subscription.next_within(PATIENCE), self.skip_lost)?.flatten() {
                         Some(event) => event,
                         None if output::nobody_reads() => return Err(Failure::ClosedPipe),
                         None => continue,
                     }
                 }
+                None => continue,
             };
             if self.wants(&event) {
                 event_line::print(&event, out)?;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     append::Append,
+    backup::Backup,
     demo::Demo,
     export::Export,
     failure::Failure,
@@ -20,6 +21,7 @@ use super::{
     place::Place,
     projections::Projections,
     read::Read,
+    repair::Repair,
     serve::Serve,
     stats::Stats,
     streams::Streams,
@@ -67,6 +69,8 @@ enum Command {
     Streams(Streams),
     Stats(Stats),
     Verify(Verify),
+    Repair(Repair),
+    Backup(Backup),
     Import(Import),
     Export(Export),
     Orders(Orders),
@@ -84,6 +88,8 @@ impl Command {
             Command::Streams(command) => command.run(store, out),
             Command::Stats(command) => command.run(store, out),
             Command::Verify(command) => command.run(store, out),
+            Command::Repair(command) => command.run(store, out),
+            Command::Backup(command) => command.run(store, out),
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
             Command::Orders(command) => command.run(store, out),

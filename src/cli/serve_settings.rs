@@ -114,6 +114,9 @@ pub struct Settings {
     pub shutdown_seconds: Option<u64>,
 }
 
+/// What puts a value into the options.
+type Set<T> = fn(ServerOptions, T) -> ServerOptions;
+
 /// The first of two places that has a value.
 macro_rules! first {
     ($one:ident, $other:ident, $($name:ident),*) => {
@@ -172,7 +175,7 @@ impl Settings {
         if let Some(http) = self.http {
             options = options.http(http);
         }
-        let numbers: [(Option<usize>, fn(ServerOptions, usize) -> ServerOptions); 3] = [
+        let numbers: [(Option<usize>, Set<usize>); 3] = [
             (self.connections, ServerOptions::connections),
             (self.connection_bytes, ServerOptions::connection_bytes),
             (self.total_bytes, ServerOptions::total_bytes),
@@ -180,7 +183,7 @@ impl Settings {
         for (number, set) in numbers {
             options = if let Some(number) = number { set(options, number) } else { options };
         }
-        let times: [(Option<u64>, fn(ServerOptions, Duration) -> ServerOptions); 5] = [
+        let times: [(Option<u64>, Set<Duration>); 5] = [
             (self.handshake_seconds, ServerOptions::handshake_time),
             (self.idle_seconds, ServerOptions::idle_time),
             (self.frame_seconds, ServerOptions::frame_time),

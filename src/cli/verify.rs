@@ -27,6 +27,7 @@ struct Fault<'a> {
 struct Summary {
     segments: u64,
     events: u64,
+    lost: u64,
     bytes: u64,
     torn_bytes: u64,
     snapshots: u64,
@@ -57,6 +58,7 @@ impl Verify {
             Some(verified) if faults.is_empty() => out.line(&Summary {
                 segments: verified.segments,
                 events: verified.events,
+                lost: verified.lost,
                 bytes: verified.bytes,
                 torn_bytes: verified.torn_bytes,
                 snapshots: verified.snapshots,

@@ -1,7 +1,12 @@
 //! Driving a future from a thread that has no runtime.
+//!
+//! While its future waits, such a thread has nothing else to do. So what the future waits for may be left to it: the thread
+//! does it where it would have gone to sleep, when everything that the future is made of has been polled.
 
 use std::{
+    cell::RefCell,
     future::Future,
+    mem,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -22,16 +27,64 @@ impl Wake for Unpark {
     }
 }
 
+type Work = Box<dyn FnOnce()>;
+
+thread_local! {
+    /// What the future that this thread drives has left to it; `None` when it drives none.
+    static LEFT: RefCell<Option<Vec<Work>>> = const { RefCell::new(None) };
+}
+
+/// Leaves work to the thread that polls, if it is in [`block_on`]: it is done before the thread sleeps, and at the latest
+/// when [`block_on`] ends, however it ends. Whether it was taken.
+pub(crate) fn leave_to_this_thread(work: impl FnOnce() + 'static) -> bool {
+    let leave = |left: &RefCell<Option<Vec<Work>>>| match &mut *left.borrow_mut() {
+        Some(left) => {
+            left.push(Box::new(work));
+            true
+        }
+        None => false,
+    };
+    LEFT.try_with(leave).unwrap_or(false)
+}
+
+/// The time in which this thread drives a future. It may lie within another such time.
+struct Driving {
+    outer: Option<Vec<Work>>,
+}
+
+impl Driving {
+    fn begin() -> Driving {
+        Driving { outer: LEFT.replace(Some(Vec::new())) }
+    }
+
+    /// Does what was left, and tells whether there was any.
+    fn work(&self) -> bool {
+        let work = LEFT.with_borrow_mut(|left| left.as_mut().map(mem::take)).unwrap_or_default();
+        let any = !work.is_empty();
+        work.into_iter().for_each(|work| work());
+        any
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.work();
+        LEFT.set(self.outer.take());
+    }
+}
+
 /// Runs a future to its end on this thread, which sleeps while the future waits.
 ///
 /// It is no runtime: a future that needs one, such as a network client's, must be driven by that runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    let driving = Driving::begin();
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
+            Poll::Pending if driving.work() => {}
             Poll::Pending => thread::park(),
         }
     }
@@ -58,6 +111,40 @@ pub(crate) fn block_on_for<F: Future>(future: F, time: Duration) -> Option<F::Ou
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_to_the_thread_is_done_before_it_sleeps_and_when_the_future_ends_in_whatever_way() {
+        assert!(!leave_to_this_thread(|| {}), "nobody drives a future here");
+        let done = std::rc::Rc::new(RefCell::new(Vec::new()));
+        let leave = |name: &'static str| {
+            let done = done.clone();
+            assert!(leave_to_this_thread(move || done.borrow_mut().push(name)));
+        };
+        let mut polls = 0;
+        block_on(std::future::poll_fn(|_| {
+            polls += 1;
+            if polls == 1 {
+                leave("first");
+                block_on(async { leave("inner") });
+                assert_eq!(*done.borrow(), ["inner"]);
+                // Nobody ever wakes this thread: it polls again because it has worked.
+                return Poll::Pending;
+            }
+            assert_eq!(*done.borrow(), ["inner", "first"]);
+            leave("last");
+            Poll::Ready(())
+        }));
+        assert_eq!(*done.borrow(), ["inner", "first", "last"]);
+        let panicking = std::panic::AssertUnwindSafe(|| {
+            block_on(async {
+                leave("panic");
+                panic!("in a future")
+            })
+        });
+        assert!(std::panic::catch_unwind(panicking).is_err());
+        assert_eq!(done.borrow().last(), Some(&"panic"));
+        assert!(!leave_to_this_thread(|| {}));
+    }
 
     #[test]
     fn a_future_woken_from_another_thread_is_driven_to_its_end() {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{CursorName, ReadAll, Start, Subscribe, Watcher};
 use crate::{
-    error::Result,
+    error::{Error, Lost, Result},
     event::{InvalidInput, RecordedEvent},
     version::Position,
 };
@@ -75,7 +75,14 @@ impl<S: Followed> Following<S> {
             let newest = self.store.newest();
             if self.read < newest {
                 let read = self.subscribe.read_after(self.read).limit(PAGE_EVENTS);
-                self.page = self.store.page(read)?.into();
+                self.page = match self.store.page(read) {
+                    Err(Error::Lost(Lost::Positions { first, last })) => {
+                        // Named once: whoever asks again goes on behind them.
+                        (self.read, self.given) = (last, last);
+                        return Poll::Ready(Err(Lost::Positions { first, last }.into()));
+                    }
+                    page => page?.into(),
+                };
                 // With nothing there that was asked for, all up to the newest is done with.
                 self.read = self.page.back().map_or(newest, RecordedEvent::position);
             } else if let Err(error) = self.store.is_going_on() {

@@ -26,7 +26,7 @@ mod subscribe;
 mod watch;
 
 pub use block_on::block_on;
-pub(crate) use block_on::block_on_for;
+pub(crate) use block_on::{block_on_for, leave_to_this_thread};
 pub use contract::{Appended, BoxFuture, EventStore, StreamAppend};
 pub use cursor::CursorName;
 pub(crate) use follow::{Followed, Following};

@@ -21,6 +21,22 @@ impl ListHash {
     /// The list of the first events of all streams.
     pub(crate) const FIRSTS: ListHash = ListHash { key: 0, check: 0 };
 
+    /// The list of the events that are lost.
+    pub(crate) const LOST: ListHash = ListHash { key: 0, check: 1 };
+
+    /// The list of those of them whose streams nobody knows any more.
+    pub(crate) const STREAMLESS: ListHash = ListHash { key: 0, check: 2 };
+
+    /// The hash as it is kept in a record.
+    pub(crate) fn parts(self) -> (u64, u32) {
+        (self.key, self.check)
+    }
+
+    /// The stream's hash that was kept as these parts; `None` for what is no stream's.
+    pub(crate) fn from_parts((key, check): (u64, u32)) -> Option<ListHash> {
+        (key != 0).then_some(ListHash { key, check })
+    }
+
     /// The list of the events of a type.
     pub(crate) fn of_type(store: &[u8; 16], event_type: &str) -> ListHash {
         ListHash::hashed(store, &["$type-", event_type])
@@ -40,7 +56,7 @@ impl ListHash {
         let [a, b, c, d, e, f, g, h, ..] = *store;
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let hash = xxh3_128_with_seed(name, seed);
-        // The smallest hash is that of the list of first events.
+        // Those with key 0 are the lists that stand for no name.
         ListHash { key: (hash as u64).max(1), check: (hash >> 64) as u32 }
     }
 

@@ -15,6 +15,7 @@
 //!   look;
 //! - what it needs in memory does not grow with the number of events or streams: the parts cover a bounded piece of the log.
 
+mod evidence;
 mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -30,9 +31,11 @@ mod select;
 mod set;
 mod worker;
 
+pub(crate) use evidence::{Evidence, RunFile};
 pub(crate) use hash::ListHash;
 pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
+pub(crate) use run::INDEX;
 pub(crate) use select::{Selection, Union};
 pub(crate) use set::{Found, Index, IndexOptions, Looked};
 

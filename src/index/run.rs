@@ -292,7 +292,7 @@ impl Run {
     }
 }
 
-const REBUILD: &str = "the index is made anew when its files are deleted and the store is opened again";
+const REBUILD: &str = "`factlog repair` sets it aside, and it is made anew from the log";
 
 /// Collects what a run will hold, in order of hash.
 #[derive(Debug)]

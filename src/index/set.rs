@@ -85,7 +85,7 @@ pub(crate) struct Found {
 
 impl State {
     /// The run that covers a position.
-    fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
+    pub(super) fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
         let at = self.runs.partition_point(|run| run.last < position);
         self.runs.get(at).filter(|run| run.holds(position))
     }
@@ -352,6 +352,13 @@ impl Index {
             Some(index) => Ok(Some(piece.position(index)? == position)),
             None => Ok(Some(false)),
         }
+    }
+
+    /// The run that covers a position.
+    pub(super) fn run_of(&self, position: Position) -> Option<Arc<Run>> {
+        let state = self.shared.state.read();
+        let at = state.runs.partition_point(|run| run.last < position);
+        state.runs.get(at).filter(|run| run.first <= position).cloned()
     }
 
     /// Removes the runs that opening found and does not use: remains of a crash, or of another history of this store if

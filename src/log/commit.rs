@@ -22,7 +22,7 @@
 //! - after a failed write or sync, or a panic on the way, nothing more is written or acknowledged: every waiter and every later append hears
 //!   "outcome unknown", and nothing is retried.
 
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use super::{
     committer::Signal,
@@ -120,6 +120,21 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
 
     /// Nothing more will become visible.
     fn failed(&self);
+
+    /// A batch has been written, and synced unless the log is relaxed.
+    fn committed(&self, batch: Committed);
+}
+
+/// What a batch was, for whoever counts.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server counts"))]
+pub(crate) struct Committed {
+    /// Records in it.
+    pub(crate) records: u64,
+    /// Bytes that were written, whole pages.
+    pub(crate) bytes: usize,
+    /// How long writing and syncing took.
+    pub(crate) time: Duration,
 }
 
 /// What the lock guards.
@@ -369,6 +384,8 @@ impl Commit {
             None => (0, Vec::new(), Vec::new()),
         };
         let failed = written.is_err();
+        let (time, records) = (now.saturating_sub(begun), batch.last.get() - self.visible.load(Ordering::Relaxed));
+        let committed = Committed { records, bytes: batch.bytes.len(), time };
         let mut successor = None;
         match written {
             Ok(()) => {
@@ -383,7 +400,7 @@ impl Commit {
                     self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
                 }
                 let writers = if self.relaxed { 0 } else { writers + sequencer.filling.writers };
-                sequencer.gather.landed(now, now.saturating_sub(begun), writers);
+                sequencer.gather.landed(now, time, writers);
                 if batch.bytes.capacity() <= KEPT_BUFFER_BYTES {
                     batch.bytes.clear();
                     sequencer.spare = batch.bytes;
@@ -412,8 +429,11 @@ impl Commit {
         }
         if failed {
             self.observer.failed();
-        } else if !planted!(TellFollowersBeforePublishing) {
-            self.observer.published(&topics);
+        } else {
+            if !planted!(TellFollowersBeforePublishing) {
+                self.observer.published(&topics);
+            }
+            self.observer.committed(committed);
         }
     }
 

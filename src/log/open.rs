@@ -158,7 +158,7 @@ impl Log {
         if sequencer.is_crowded() {
             sequencer.queued.push(Waiter::of_task(waker));
             let newest = sequencer.next.previous();
-            sequencer.want(&self.commit, newest);
+            sequencer.want(newest, || self.commit.signal.lead());
             return Ok(Admission::Crowded);
         }
         // Whoever came before is sequenced before.
@@ -175,15 +175,22 @@ impl Log {
         self.commit.wait(self.commit.look(), target, goal, true)
     }
 
-    /// As [`Log::wait`], for a task: has it woken instead. The committer must run.
+    /// As [`Log::wait`], for a task: has it woken instead. The committer must run. `lead` tells whether somebody takes its place
+    /// and calls [`Log::lead_up_to`].
     pub(crate) fn poll(
         &self,
         target: Position,
         goal: Goal,
         waiter: &mut Option<Arc<Waiter>>,
         waker: &Waker,
+        lead: impl FnOnce() -> bool,
     ) -> Poll<Result<()>> {
-        self.commit.poll(target, goal, waiter, waker)
+        self.commit.poll(target, goal, waiter, waker, lead)
+    }
+
+    /// Sees to a commit in the committer's place: see [`Log::poll`].
+    pub(crate) fn lead_up_to(&self, target: Position) {
+        self.commit.lead_up_to(target);
     }
 
     /// Sees to it that everything up to `target` is committed though nobody waits for it.

@@ -284,6 +284,21 @@ fn invalid_at(bytes: &[u8], salt: u32, expected: Position) -> Invalid {
     }
 }
 
+/// The bytes of a record that its checksum is of, and the checksum, if all but that says that a record lies at the front of
+/// `bytes`: its length and its body.
+pub(super) fn checked_bytes(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+    let start = HEADER_BYTES + usize::from(u16_at(header, 28));
+    let body = bytes.get(start..length(bytes) as usize)?;
+    (body_checksum(body) == u32_at(header, 24)).then_some((&bytes[4..start], u32_at(header, 0)))
+}
+
+/// What the record at the front of `bytes` takes up, by its length.
+pub(super) fn footprint_of(bytes: &[u8]) -> Option<usize> {
+    let footprint = (length(bytes) as usize).next_multiple_of(ALIGNMENT);
+    (footprint <= bytes.len()).then_some(footprint)
+}
+
 /// The length that the record at the front of `bytes` says it has; 0 when there is none.
 #[inline]
 pub(crate) fn length(bytes: &[u8]) -> u32 {

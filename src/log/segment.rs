@@ -110,6 +110,11 @@ impl SegmentHeader {
     }
 }
 
+/// Whether a first page is whole.
+pub(crate) fn is_header(page: &[u8]) -> bool {
+    SegmentHeader::decode(page).is_ok()
+}
+
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {

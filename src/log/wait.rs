@@ -142,20 +142,33 @@ impl Commit {
         }
     }
 
-    /// Asks the committer to see to everything up to `target`, which nobody may be waiting for.
-    pub(super) fn push(&self, target: Position) {
-        if !self.has_reached(target, Goal::Visible) {
-            self.look().want(self, target);
+    /// Sees to the commit of everything up to `target`, if nobody does. A thread calls this that has taken the committer's
+    /// place.
+    pub(super) fn lead_up_to(&self, target: Position) {
+        while !self.has_reached(target, Goal::Visible) {
+            let sequencer = self.look();
+            if !sequencer.filling.wanted || sequencer.check().is_err() || self.advance(sequencer).is_err() {
+                return;
+            }
         }
     }
 
-    /// Whether the log has come to `target`; if not, has the task woken when that is decided. The committer must run.
+    /// Asks the committer to see to everything up to `target`, which nobody may be waiting for.
+    pub(super) fn push(&self, target: Position) {
+        if !self.has_reached(target, Goal::Visible) {
+            self.look().want(target, || self.signal.lead());
+        }
+    }
+
+    /// Whether the log has come to `target`; if not, has the task woken when that is decided. If somebody has to lead for
+    /// that, `lead` may take it over; else the committer does, which must run.
     pub(super) fn poll(
         &self,
         target: Position,
         goal: Goal,
         waiter: &mut Option<Arc<Waiter>>,
         waker: &Waker,
+        lead: impl FnOnce() -> bool,
     ) -> Poll<Result<()>> {
         let registered = waiter.as_ref().is_some_and(|waiter| waiter.renew(waker));
         if self.has_reached(target, goal) {
@@ -178,7 +191,11 @@ impl Commit {
         } else {
             sequencer.count(target);
             sequencer.register(target, own);
-            sequencer.want(self, target);
+            sequencer.want(target, || {
+                if !lead() {
+                    self.signal.lead();
+                }
+            });
         }
         Poll::Pending
     }
@@ -205,13 +222,13 @@ impl Sequencer {
         }
     }
 
-    /// Has the committer see to the buffer, if `target` is in it.
-    pub(super) fn want(&mut self, commit: &Commit, target: Position) {
+    /// Has somebody see to the buffer, if `target` is in it.
+    pub(super) fn want(&mut self, target: Position, lead: impl FnOnce()) {
         if self.filling.begun && !self.flies(target) && !self.filling.wanted {
             self.filling.wanted = true;
             // What flies has a leader, who will find that the next batch is wanted.
             if self.flying.is_none() {
-                commit.signal.lead();
+                lead();
             }
         }
     }

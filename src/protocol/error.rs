@@ -20,7 +20,7 @@ use super::{
     words::word,
 };
 use crate::{
-    error::{Action, Damage, Error, Holder, Place, Result},
+    error::{Action, Damage, Error, Holder, Lost, Place, Result},
     version::{ExpectedVersion, Version},
 };
 
@@ -46,6 +46,7 @@ fn action_code(action: Action) -> u8 {
         Action::Retry => 3,
         Action::Reopen => 4,
         Action::Restore => 5,
+        Action::ReadOn => 6,
     }
 }
 
@@ -56,6 +57,7 @@ fn action_of_code(code: u8) -> Action {
         3 => Action::Retry,
         4 => Action::Reopen,
         5 => Action::Restore,
+        6 => Action::ReadOn,
         _ => Action::FixInput,
     }
 }
@@ -78,6 +80,8 @@ pub(super) fn code(error: &Error) -> u16 {
         Error::Io { .. } => 13,
         Error::Unavailable { .. } => 14,
         Error::Unauthorized { .. } => 15,
+        Error::Lost(Lost::Positions { .. }) => 16,
+        Error::Lost(Lost::Version { .. }) => 17,
         Error::Remote { code, .. } => *code,
     }
 }
@@ -136,6 +140,14 @@ pub(super) fn put(body: &mut Vec<u8>, error: &Error) {
             put_text(body, reason);
         }
         Error::Unauthorized { reason } => put_text(body, reason),
+        Error::Lost(Lost::Positions { first, last }) => {
+            body.put_u64_le(first.get());
+            body.put_u64_le(last.get());
+        }
+        Error::Lost(Lost::Version { stream, version }) => {
+            put_text(body, stream.as_str());
+            body.put_u64_le(version.get());
+        }
         Error::Remote { .. } => {}
     }
 }
@@ -188,6 +200,8 @@ fn take_known(code: u16, fields: &mut Fields) -> Result<Option<Error>> {
         }
         14 => Error::Unavailable { server: fields.text()?, reason: fields.text()? },
         15 => Error::Unauthorized { reason: fields.text()? },
+        16 => Lost::Positions { first: fields.position()?, last: fields.position()? }.into(),
+        17 => Lost::Version { stream: fields.stream()?, version: fields.version()? }.into(),
         _ => return Ok(None),
     }))
 }

@@ -20,6 +20,8 @@ mod error;
 mod event;
 mod fields;
 mod frame;
+#[cfg(all(feature = "server", feature = "client", any(test, fuzzing)))]
+pub(crate) mod fuzzing;
 mod invalid;
 mod preamble;
 mod request;

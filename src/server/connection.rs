@@ -200,7 +200,7 @@ async fn read(reader: &mut FrameReader, mut session: Session, budgets: Budgets, 
         session.take(id, request.0, request.1).await;
     };
     *why = match ended {
-        Ended::Closed => return,
+        Ended::Closed => return session.close().await,
         Ended::Broken(error) => format!("broken: {error}"),
         Ended::Idle => "it said nothing for too long".into(),
         Ended::Slow => "a frame took too long".into(),

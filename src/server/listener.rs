@@ -83,9 +83,12 @@ impl Server {
         let (http, http_address) = http.map_or((None, None), |(http, address)| (Some(http), Some(address)));
         let (down, shutdown) = shutdown::channel();
         let scheme = if options.tls.is_some() { "tls" } else { "tcp" };
+        let metrics = Arc::new(Metrics::new());
+        let counting = metrics.clone();
+        store.count_commits(move |batch| counting.committed(batch));
         let common = Common {
             store,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             requests: Budget::new(options.total_bytes),
             responses: Budget::new(options.total_bytes),
             shutdown,

@@ -13,7 +13,10 @@ use prometheus_client::{
 };
 
 use super::budget::Budget;
-use crate::{store::Store, version::Position};
+use crate::{
+    store::{Committed, Store},
+    version::Position,
+};
 
 /// The numbers of a server. Counting is an addition in memory.
 #[derive(Debug)]
@@ -28,6 +31,9 @@ pub(super) struct Metrics {
     pub(super) failed: Counter,
     pub(super) appends: Counter,
     pub(super) append_seconds: Histogram,
+    commit_seconds: Histogram,
+    commit_events: Histogram,
+    commit_bytes: Counter,
     pub(super) appended_events: Counter,
     pub(super) sent_events: Counter,
     pub(super) received_bytes: Counter,
@@ -70,7 +76,13 @@ impl Metrics {
         let sent_events = counter("sent_events", "Events that were sent to readers and subscribers");
         let received_bytes = counter("received_bytes", "Bytes that came in, in whole frames");
         let sent_bytes = counter("sent_bytes", "Bytes that went out");
-        let append_seconds = Histogram::new([1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1.0, 5.0]);
+        let commit_bytes = counter("commit_bytes", "Bytes that were written to segments");
+        let seconds = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1.0, 5.0];
+        let (append_seconds, commit_seconds) = (Histogram::new(seconds), Histogram::new(seconds));
+        let commit_events = Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0]);
+        let help = "Writing and syncing one batch of appends";
+        registry.register_with_unit("commit", help, Unit::Seconds, commit_seconds.clone());
+        registry.register("commit_events", "Events that shared one sync", commit_events.clone());
         let help = "From an append's arrival to its acknowledgement";
         registry.register_with_unit("append", help, Unit::Seconds, append_seconds.clone());
         let mut gauge = |name: &str, help: &str| {
@@ -101,6 +113,9 @@ impl Metrics {
             failed,
             appends,
             append_seconds,
+            commit_seconds,
+            commit_events,
+            commit_bytes,
             appended_events,
             sent_events,
             received_bytes,
@@ -112,6 +127,13 @@ impl Metrics {
             store,
             followers: Mutex::default(),
         }
+    }
+
+    /// Counts a commit of the store.
+    pub(super) fn committed(&self, batch: Committed) {
+        self.commit_seconds.observe(batch.time.as_secs_f64());
+        self.commit_events.observe(batch.records as f64);
+        self.commit_bytes.inc_by(batch.bytes as u64);
     }
 
     /// Counts a subscription as long as what this returns is there. It holds the position that the subscription has come to.

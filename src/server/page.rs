@@ -100,9 +100,10 @@ impl<'a> Filling<'a> {
             self.frame.push(event);
             *self.limit -= 1;
             if self.frame.events() as usize == FIRST_ROOM {
-                // There are many: as many as these tell will fill the page.
+                // There are many: as many as these tell will fill the page, and some more, as not all are alike.
                 let like_these = PAGE_BYTES * FIRST_ROOM / self.frame.len().max(1);
-                self.frame.reserve(like_these.min(PAGE_ITEMS).saturating_sub(FIRST_ROOM).min(*self.limit));
+                let more = (like_these + like_these / 8).min(PAGE_ITEMS).saturating_sub(FIRST_ROOM);
+                self.frame.reserve(more.min(*self.limit));
             }
         }
         let full = self.frame.events() as usize >= PAGE_ITEMS || self.frame.len() >= PAGE_BYTES;

@@ -111,13 +111,15 @@ pub(super) struct Session {
     with: Surroundings,
     pages: mpsc::UnboundedSender<PageJob>,
     streamed: AllStreamed,
-    /// What ends with the connection.
-    tasks: JoinSet<()>,
+    /// Reads and subscriptions that go on until they are canceled, or nobody is there any more.
+    streams: JoinSet<()>,
+    /// What was begun and is to be answered, also when nothing more is asked.
+    slow: JoinSet<()>,
 }
 
 impl Session {
     pub(super) fn new(with: Surroundings, pages: mpsc::UnboundedSender<PageJob>) -> Session {
-        Session { with, pages, streamed: AllStreamed::default(), tasks: JoinSet::new() }
+        Session { with, pages, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
     }
 
     fn access(&self) -> &Access {
@@ -128,7 +130,7 @@ impl Session {
     pub(super) async fn take(&mut self, id: u64, request: Result<Request>, ticket: Ticket) {
         self.with.metrics.requests.inc();
         // What has ended of itself.
-        while self.tasks.try_join_next().is_some() {}
+        while self.streams.try_join_next().is_some() || self.slow.try_join_next().is_some() {}
         let answer = match request {
             Ok(request) => self.dispatch(id, request, ticket).await,
             Err(error) => Err((error, ticket)),
@@ -215,7 +217,7 @@ impl Session {
             Flow::Page => self.look_up(id, Asked::Page(reading), ticket),
             Flow::Stream(credit) => match self.streamed.begin(id, credit, None, Arc::default()) {
                 Ok(entry) => {
-                    self.tasks.spawn(streamed::read(reading, entry, self.with.clone(), ticket));
+                    self.streams.spawn(streamed::read(reading, entry, self.with.clone(), ticket));
                 }
                 Err(error) => return Err((error, ticket)),
             },
@@ -234,7 +236,7 @@ impl Session {
         let follower = self.with.metrics.follow(start);
         match self.streamed.begin(id, credit, cursor, follower) {
             Ok(entry) => {
-                self.tasks.spawn(subscription::follow(id, resume, entry, self.with.clone(), ticket));
+                self.streams.spawn(subscription::follow(id, resume, entry, self.with.clone(), ticket));
                 Ok(())
             }
             Err(error) => Err((error, ticket)),
@@ -263,7 +265,7 @@ impl Session {
     /// Does what may take long beside everything else.
     fn slowly(&mut self, id: u64, ticket: Ticket, work: impl FnOnce(&Store) -> Result<Response> + Send + 'static) {
         let with = self.with.clone();
-        self.tasks.spawn(async move {
+        self.slow.spawn(async move {
             let store = with.store.clone();
             let answer = blocking(move || work(&store)).await;
             with.answer(id, answer, ticket).await;
@@ -272,6 +274,13 @@ impl Session {
 
     /// Waits for everything that was begun. Streamed answers end by themselves when the server shuts down.
     pub(super) async fn finish(mut self) {
-        while self.tasks.join_next().await.is_some() {}
+        while self.streams.join_next().await.is_some() {}
+        self.close().await;
+    }
+
+    /// Nothing more is asked: what was is answered, and streamed answers end.
+    pub(super) async fn close(mut self) {
+        self.streams.abort_all();
+        while self.slow.join_next().await.is_some() {}
     }
 }

@@ -1,7 +1,7 @@
 //! Appends on a disk whose syncs can be held up and made to fail.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     path::Path,
     pin::Pin,
     sync::{Arc, mpsc},
@@ -336,6 +336,15 @@ fn a_lone_thread_leads_its_own_commits() {
         append(&store, "s").unwrap();
     }
     store.submit(&name("s"), ExpectedVersion::Any, vec![event("x")]).unwrap().wait().unwrap();
+    // Also where it drives a task, or several: it would else sleep.
+    block_on(appending(&store, "s", "x")).unwrap();
+    let (mut one, mut other) = (appending(&store, "s", "x"), appending(&store, "s", "x"));
+    let before = disk.synced().len();
+    block_on(poll_fn(|context| {
+        let (one, other) = (one.as_mut().poll(context), other.as_mut().poll(context));
+        if one.is_ready() && other.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    assert_eq!(disk.synced().len(), before + 1, "both were polled before the one commit");
     assert!(disk.synced().iter().all(|thread| *thread == thread::current().id()));
 }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     disk::{Content, Disk, Entry, names, read_file},
     error::{Damage, Error, Place, Result},
-    event::{EventId, RecordedEvent},
+    event::{EventId, RecordedEvent, StreamName},
     event_store::CursorName,
     version::{Position, Version},
 };
@@ -43,22 +43,21 @@ struct Claim {
 
 #[derive(Debug)]
 enum By {
-    /// A snapshot of a stream with this hash.
-    Snapshot(u128, Version),
+    Snapshot(StreamName, Version),
     Cursor(CursorName),
 }
 
 impl Claim {
     fn file(&self) -> PathBuf {
         match &self.by {
-            By::Snapshot(hash, version) => SnapshotFile::path(*hash, *version),
+            By::Snapshot(stream, version) => SnapshotFile::path(SnapshotFile::hash(stream), *version),
             By::Cursor(name) => CursorFile::path(name),
         }
     }
 
     fn fits(&self, event: &RecordedEvent) -> bool {
-        let there = match self.by {
-            By::Snapshot(hash, version) => event.version() == version && SnapshotFile::hash(&event.stream()) == hash,
+        let there = match &self.by {
+            By::Snapshot(stream, version) => event.version() == *version && event.is_of(stream),
             By::Cursor(_) => true,
         };
         there && event.id() == self.event
@@ -69,20 +68,37 @@ impl Beside {
     /// Reads all snapshots and cursors of the store in `dir`.
     pub(super) fn read(disk: &dyn Disk, dir: &Path, store: [u8; 16]) -> Result<Beside> {
         let mut beside = Beside::default();
+        for file in Beside::files(disk, dir)? {
+            match file.file_name().and_then(|name| name.to_str()).filter(|_| file.starts_with(CURSORS)) {
+                Some(name) => beside.cursor(disk, dir, store, name)?,
+                None => beside.snapshot(disk, dir, store, file)?,
+            }
+        }
+        beside.claims.sort_unstable_by_key(|claim| claim.position);
+        Ok(beside)
+    }
+
+    /// The files of all snapshots and cursors, relative to the store's directory.
+    pub(super) fn files(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
         let snapshots = dir.join(SNAPSHOTS);
         for first in directories(disk, &snapshots)? {
             for rest in directories(disk, &snapshots.join(&first))? {
                 let place = Path::new(SNAPSHOTS).join(&first).join(rest);
-                for name in files(disk, &dir.join(&place), snapshot_file::SUFFIX)? {
-                    beside.snapshot(disk, dir, store, place.join(name))?;
-                }
+                let names = files(disk, &dir.join(&place), snapshot_file::SUFFIX)?;
+                found.extend(names.into_iter().map(|name| place.join(name)));
             }
         }
-        for name in files(disk, &dir.join(CURSORS), cursor_file::SUFFIX)? {
-            beside.cursor(disk, dir, store, &name)?;
-        }
-        beside.claims.sort_unstable_by_key(|claim| claim.position);
-        Ok(beside)
+        let names = files(disk, &dir.join(CURSORS), cursor_file::SUFFIX)?;
+        found.extend(names.into_iter().map(|name| Path::new(CURSORS).join(name)));
+        Ok(found)
+    }
+
+    /// The files of the snapshots that are not behind this position; a damaged one counts as one.
+    pub(super) fn snapshots_up_to(&self, last: Position) -> Vec<PathBuf> {
+        let whole = self.claims.iter().filter(|claim| claim.position <= last).map(Claim::file);
+        let damaged = self.faults.iter().map(|damage| damage.place.file.clone());
+        whole.chain(damaged).filter(|file| file.starts_with(SNAPSHOTS)).collect()
     }
 
     fn snapshot(&mut self, disk: &dyn Disk, dir: &Path, store: [u8; 16], path: PathBuf) -> Result<()> {
@@ -91,7 +107,7 @@ impl Beside {
         let file = SnapshotFile::decode(bytes).and_then(|file| file.check_place(store, &path).map(|()| file));
         match file {
             Ok(SnapshotFile { position, event, snapshot, .. }) => {
-                let by = By::Snapshot(SnapshotFile::hash(&snapshot.stream), snapshot.version);
+                let by = By::Snapshot(snapshot.stream, snapshot.version);
                 self.claims.push(Claim { position, event, by });
             }
             Err(fault) => self.fault(path, Position::START, fault),
@@ -133,6 +149,19 @@ impl Beside {
 
     fn fault(&mut self, file: PathBuf, position: Position, fault: String) {
         self.faults.push(Damage { place: Place { file, offset: 0, position }, fault });
+    }
+
+    /// The last position that anything is said about: the log was durable up to it.
+    pub(super) fn last(&self) -> Position {
+        self.claims.last().map_or(Position::START, |claim| claim.position)
+    }
+
+    /// What the snapshots say: which version of which stream lies at which position.
+    pub(super) fn snapshots_at(&self) -> impl Iterator<Item = (Position, &StreamName, Version)> {
+        self.claims.iter().filter_map(|claim| match &claim.by {
+            By::Snapshot(stream, version) => Some((claim.position, stream, *version)),
+            By::Cursor(_) => None,
+        })
     }
 
     /// Compares an event of the log with what is said about its position.

@@ -167,10 +167,12 @@ impl Store {
     /// - [`Error::NoSpace`] and [`Error::Io`] for what the system refuses.
     pub fn save_cursor(&self, name: &CursorName, position: Position) -> Result<()> {
         self.inner.check_writable()?;
-        let event = match self.event_of_position(position)? {
-            Some(event) => event.id(),
-            None if position == Position::START => uuid::Uuid::nil().into(),
-            None => {
+        let event = match self.event_of_position(position) {
+            Ok(Some(event)) => event.id(),
+            Ok(None) if position == Position::START => uuid::Uuid::nil().into(),
+            Err(Error::Lost(_)) => uuid::Uuid::nil().into(),
+            Err(error) => return Err(error),
+            Ok(None) => {
                 let (cursor, last) = (name.to_string(), self.last_position());
                 return Err(Error::CursorAhead { cursor, position, last });
             }
@@ -209,10 +211,13 @@ impl Store {
         if position == Position::START {
             return Ok(position);
         }
-        let fault = match self.event_of_position(position)? {
-            Some(event) if event.id() == file.event => return Ok(position),
-            Some(_) => "it was saved in another history: the event at its position is another".to_owned(),
-            None => format!("it is ahead of the log, whose last position is {}", self.last_position()),
+        let fault = match self.event_of_position(position) {
+            // A position is never given twice: what it was saved at is what is lost.
+            Err(Error::Lost(_)) => return Ok(position),
+            Err(error) => return Err(error),
+            Ok(Some(event)) if event.id() == file.event => return Ok(position),
+            Ok(Some(_)) => "it was saved in another history: the event at its position is another".to_owned(),
+            Ok(None) => format!("it is ahead of the log, whose last position is {}", self.last_position()),
         };
         Err(damage(&file.name, position, fault).into())
     }

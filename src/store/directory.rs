@@ -9,14 +9,18 @@ use crate::{
     disk::{Access, Content, Disk, DiskLock, Entry, SharedWord, read_file, replace_file},
     error::{Damage, Error, Place, Result},
     layout::{Writer, seal, unseal},
-    log::{MANIFEST, MANIFEST_NEW, Manifest, Segment, is_log_file, manifest_damage},
+    log::{HEADER_PAGE, MANIFEST, MANIFEST_NEW, Manifest, Segment, is_log_file, manifest_damage},
     version::Position,
 };
 
 const LOCK: &str = "LOCK";
+/// Marks a directory in which a backup is being made.
+pub(super) const BACKUP: &str = "BACKUP";
 /// A process id and the end of its line.
 const LOCK_BYTES: u64 = 11;
 pub(super) const LOG: &str = "log";
+/// The file of the next segment.
+pub(super) const LOG_PREPARED: &str = "log/prepared";
 
 /// The file of the published position:
 ///
@@ -65,6 +69,9 @@ pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
     }
     let mut names = list(dir)?;
     names.sort();
+    if names.iter().any(|name| name == BACKUP) {
+        return not_a_store("holds a backup that is not finished; make it again to complete it".to_owned());
+    }
     let log = if look(&dir.join(LOG))? == Some(Entry::Directory) { list(&dir.join(LOG))? } else { Vec::new() };
     if log.iter().any(|name| Segment::base_in_name(name).is_some()) {
         return Ok(());
@@ -169,6 +176,43 @@ pub(super) fn unreadable_position(fault: &str) -> Damage {
          the file is made anew when the store is next opened for writing"
     );
     Damage { place, fault }
+}
+
+/// Checks the files that hold nothing while nobody writes: the lock, and what was prepared for the next segment.
+pub(super) fn check_idle(disk: &dyn Disk, dir: &Path) -> Result<Vec<Damage>> {
+    let mut faults = Vec::new();
+    let mut fault = |file: &str, offset: u64, fault: &str| {
+        let place = Place { file: file.into(), offset, position: Position::START };
+        faults.push(Damage { place, fault: fault.to_owned() });
+    };
+    match read_file(disk, &dir.join(LOCK), 64)? {
+        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => {}
+        Content::Missing => {}
+        _ => fault(LOCK, 0, "it holds something else than the number of a process"),
+    }
+    let prepared = dir.join(LOG_PREPARED);
+    if disk.file_len(&prepared).map_err(|error| Error::io("look at", &prepared, error))?.is_some_and(|len| len > 0) {
+        let content = disk.open(&prepared, Access::Read).and_then(|file| file.map());
+        let content = content.map_err(|error| Error::io("read", &prepared, error))?;
+        // The first page is written over when a segment is made of it.
+        let used = content.iter().skip(HEADER_PAGE as usize).position(|byte| *byte != 0);
+        if let Some(at) = used {
+            fault(LOG_PREPARED, HEADER_PAGE + at as u64, "the file of the next segment does not hold zeros only");
+        }
+    }
+    Ok(faults)
+}
+
+/// The store that the file of the published position belongs to, if it is whole.
+pub(super) fn position_store(disk: &dyn Disk, dir: &Path) -> Result<Option<[u8; 16]>> {
+    let Content::Whole(mut bytes) = read_file(disk, &dir.join(POSITION), POSITION_BYTES as u64)? else {
+        return Ok(None);
+    };
+    if bytes.len() != POSITION_BYTES {
+        return Ok(None);
+    }
+    bytes[POSITION_OFFSET..SESSION_OFFSET + 8].fill(0);
+    Ok(unseal(&bytes, POSITION_MAGIC, "position file").ok().and_then(|mut fields| fields.array()))
 }
 
 /// Checks the file of the published position, and gives the position; `None` when there is no file. An error says what is

@@ -4,7 +4,7 @@ use std::future::ready;
 
 use super::Store;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     event::{NewEvent, RecordedEvent, StreamName},
     event_store::{
         Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
@@ -22,7 +22,11 @@ fn page(events: impl Iterator<Item = Result<RecordedEvent>>) -> Result<Vec<Recor
     let mut page = Vec::new();
     let mut bytes = 0;
     for event in events.take(PAGE_EVENTS) {
-        let event = event?;
+        let event = match event {
+            // What lies before lost events is given out first; the next read names them.
+            Err(Error::Lost(_)) if !page.is_empty() => break,
+            event => event?,
+        };
         bytes += event.payload_slice().len() + event.metadata_slice().len();
         page.push(event);
         if bytes > PAGE_BYTES {

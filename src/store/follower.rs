@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 
 use super::{
     directory::{Published, load_manifest},
+    lost::StandIn,
     open::Parts,
     recorded::Indexing,
 };
@@ -159,8 +160,14 @@ impl Shared {
         };
         let mut indexing = Indexing::new();
         let read = self.log.read_on(&mut following, published, &manifest, &mut |segment, offset, record| {
-            let indexed = indexing.next(&self.index, record, offset);
-            let indexed = indexed.map_err(|fault| segment.damage(offset, record.header().position, fault))?;
+            let position = record.header().position;
+            let indexed = match indexing.next(&self.index, record, offset) {
+                Ok(indexed) => indexed,
+                Err(fault) => match StandIn::decode(record) {
+                    Some(lost) => lost.indexed(position, offset),
+                    None => return Err(segment.damage(offset, position, fault).into()),
+                },
+            };
             self.index.add([(indexed, record.footprint())].into_iter());
             Ok(())
         });

@@ -19,6 +19,9 @@ mod ahead;
 mod append;
 #[cfg(test)]
 mod append_tests;
+mod aside;
+mod backup;
+mod backup_place;
 mod beside;
 #[cfg(test)]
 mod crash_tests;
@@ -30,6 +33,8 @@ mod event_store;
 mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod lost;
+mod missing;
 mod open;
 mod options;
 mod pending;
@@ -37,6 +42,8 @@ mod read;
 mod read_all;
 mod recent;
 mod recorded;
+mod repair;
+mod repaired;
 mod request;
 #[cfg(all(test, feature = "shuttle"))]
 mod shuttle_tests;
@@ -46,12 +53,18 @@ mod stripes;
 mod subscribe;
 mod verify;
 
+#[cfg(feature = "server")]
+pub(crate) use crate::log::Committed;
+pub use backup::{BackupProgress, BackupReport};
 pub use cursor::Cursor;
 pub use durability::Durability;
+pub use missing::LostVersions;
 pub use open::Store;
 pub use options::{OpenProgress, Options};
 pub use pending::Pending;
 pub use read::{StreamEvents, Streams};
 pub use read_all::AllEvents;
+pub use repair::{RepairMode, repair};
+pub use repaired::RepairReport;
 pub use subscribe::Subscription;
 pub use verify::{Verified, VerifyProgress, verify};

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use super::{
     },
     durability::Durability,
     follower::Follower,
+    lost::StandIn,
     options::{OpenProgress, Options, Report},
     recent::Recents,
     recorded::Indexing,
@@ -26,7 +27,7 @@ use crate::{
     event::StreamName,
     event_store::{Stats, Watchers},
     index::{Index, IndexOptions, Indexed},
-    log::{HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
+    log::{Committed, HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
     version::{Position, Version},
 };
 
@@ -131,8 +132,8 @@ impl Options {
             fault: None,
         };
         let watchers = Arc::new(Watchers::default());
-        let observer = Arc::new(Wake(watchers.clone()));
-        let log = Log::open(disk.clone(), dir, manifest, options, observer, mode, &mut build);
+        let observer = Arc::new(Wake { watchers: watchers.clone(), counts: OnceLock::new() });
+        let log = Log::open(disk.clone(), dir, manifest, options, observer.clone(), mode, &mut build);
         // Where the index is at fault, no segment is to be blamed.
         let log = log.map_err(|error| build.fault.take().unwrap_or(error))?;
         if !self.read_only {
@@ -147,6 +148,7 @@ impl Options {
             log,
             recents: Arc::default(),
             watchers,
+            observer,
             snapshots,
             cursors,
             guard,
@@ -190,6 +192,8 @@ pub(super) struct Inner {
     pub(super) recents: Arc<Mutex<Recents>>,
     /// Who waits for new events.
     pub(super) watchers: Arc<Watchers>,
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server counts"))]
+    observer: Arc<Wake>,
     pub(super) snapshots: Snapshots,
     pub(super) cursors: Cursors,
     /// Given back last.
@@ -198,15 +202,34 @@ pub(super) struct Inner {
 
 /// Wakes the subscribers.
 #[derive(Debug)]
-struct Wake(Arc<Watchers>);
+pub(super) struct Wake {
+    watchers: Arc<Watchers>,
+    /// Who counts the commits, if anybody does.
+    counts: OnceLock<Counts>,
+}
+
+/// Hears of each commit.
+struct Counts(Box<dyn Fn(Committed) + Send + Sync>);
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counts")
+    }
+}
 
 impl Observer for Wake {
     fn published(&self, topics: &[u64]) {
-        self.0.publish(topics.iter().copied());
+        self.watchers.publish(topics.iter().copied());
     }
 
     fn failed(&self) {
-        self.0.wake_all();
+        self.watchers.wake_all();
+    }
+
+    fn committed(&self, batch: Committed) {
+        if let Some(Counts(count)) = self.counts.get() {
+            count(batch);
+        }
     }
 }
 
@@ -283,6 +306,13 @@ impl Store {
         self.inner.visible().unwrap_or_else(|_| self.inner.log.visible())
     }
 
+    /// Lets somebody hear of each commit from now on, on the thread that made it. Only one can.
+    #[cfg(feature = "server")]
+    pub(crate) fn count_commits(&self, count: impl Fn(Committed) + Send + Sync + 'static) {
+        // Whoever was first goes on counting.
+        let _ = self.inner.observer.counts.set(Counts(Box::new(count)));
+    }
+
     /// Some numbers about the store.
     pub fn stats(&self) -> Stats {
         let last_position = self.last_position();
@@ -315,9 +345,15 @@ impl Visitor for Build<'_> {
         if record.header().position <= self.known {
             return Ok(());
         }
-        let indexed = self.indexing.next(self.index, record, offset)?;
-        let stream = self.indexing.event().stream_str();
-        add_checked(self.index, &indexed, stream, record.footprint()).unwrap_or_else(|error| {
+        let (position, bytes) = (record.header().position, record.footprint());
+        let added = match self.indexing.next(self.index, record, offset) {
+            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event().stream_str(), bytes),
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
+                add_lost(self.index, &lost, position, offset, bytes)
+            }
+        };
+        added.unwrap_or_else(|error| {
             let text = error.to_string();
             self.fault = Some(error);
             Err(text)
@@ -347,6 +383,23 @@ pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u
         return Ok(Ok(()));
     }
     Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
+}
+
+/// As [`add_checked`], for what stands for a lost event.
+pub(super) fn add_lost(
+    index: &Index,
+    lost: &StandIn,
+    position: Position,
+    offset: u64,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let before = index.add_checked(&lost.indexed(position, offset), bytes)?;
+    match lost.stream {
+        Some((_, version)) if before.next() != version => {
+            Ok(Err(format!("a lost event of version {version} follows version {before} of its stream")))
+        }
+        _ => Ok(Ok(())),
+    }
 }
 
 impl Store {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::Result,
-    event_store::Appended,
+    event_store::{Appended, leave_to_this_thread},
     log::{Goal, Log, Waiter},
     version::Position,
 };
@@ -57,7 +57,8 @@ impl Pending {
     }
 }
 
-/// Never blocks: the store's own thread writes and syncs, unless another that waits for an append does.
+/// Never blocks: the store's own thread writes and syncs, unless another that waits for an append does. In
+/// [`crate::block_on`] that is the thread which would else sleep.
 impl Future for Pending {
     type Output = Result<Appended>;
 
@@ -87,7 +88,13 @@ pub(super) fn await_log(
     context: &mut Context<'_>,
 ) -> Poll<Result<()>> {
     match log.start_committer() {
-        Ok(()) => log.poll(target, goal, waiter, context.waker()),
+        Ok(()) => {
+            let lead = || {
+                let log = log.clone();
+                leave_to_this_thread(move || log.lead_up_to(target))
+            };
+            log.poll(target, goal, waiter, context.waker(), lead)
+        }
         // Without the thread it is done here: better late than an answer that is wrong.
         Err(_) => Poll::Ready(log.wait(target, goal)),
     }

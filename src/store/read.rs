@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 
-use super::{AllEvents, Store, ahead::Ahead, recorded};
+use super::{AllEvents, Store, ahead::Ahead, lost::StandIn, recorded};
 use crate::{
-    error::{Damage, Error, Result},
+    error::{Damage, Error, Lost, Result},
     event::{RecordedEvent, StreamName},
     event_store::{ReadAll, ReadStream},
     index::{Direction, Found, Matches},
@@ -18,7 +18,8 @@ use crate::{
 impl Store {
     /// The events of a stream, as far as they are durable now. A stream that does not exist has none.
     ///
-    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
+    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends. The
+    /// exception is [`Error::Lost`], which names events that are lost: behind them it goes on.
     pub fn read_stream(&self, read: impl Into<ReadStream>) -> StreamEvents<'_> {
         StreamEvents {
             store: self,
@@ -33,7 +34,8 @@ impl Store {
 
     /// The events of the whole log, or those that were asked for, as far as they are durable now.
     ///
-    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends.
+    /// Each event is read and its checksum verified when the iterator comes to it; after an error the iterator ends. The
+    /// exception is [`Error::Lost`], which names events that are lost: behind them it goes on.
     pub fn read_all(&self, read: ReadAll) -> AllEvents<'_> {
         AllEvents::new(self, read)
     }
@@ -50,39 +52,51 @@ impl Store {
         Streams { store: self, until, view, firsts: None, ahead: Ahead::default(), position: after, ended: false }
     }
 
-    /// The event of a position; `None` when there is no durable one.
+    /// The event of a position; `None` when there is no durable one. A lost one is an error.
     pub(super) fn event_of_position(&self, position: Position) -> Result<Option<RecordedEvent>> {
         if position == Position::START || position > self.inner.visible()? {
             return Ok(None);
         }
         let offset = self.inner.index.offset(position)?.unwrap_or_default();
         let mut event = RecordedEvent::none();
-        self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)?;
-        Ok(Some(event))
+        match self.read_into(&mut self.inner.log.view(), Found { position, offset }, &mut event)? {
+            Ok(()) => Ok(Some(event)),
+            Err(_) => Err(Lost::Positions { first: position, last: position }.into()),
+        }
     }
 
-    /// Reads the event that lies there, in place of the one that `event` was.
-    pub(super) fn read_into(&self, view: &mut SegmentView, found: Found, event: &mut RecordedEvent) -> Result<()> {
+    /// Reads the event that lies there, in place of the one that `event` was. The inner error is what stands for a lost one.
+    pub(super) fn read_into(
+        &self,
+        view: &mut SegmentView,
+        found: Found,
+        event: &mut RecordedEvent,
+    ) -> Result<Result<(), StandIn>> {
         let mut buffer = Bytes::new();
         let record = self.inner.log.record(view, found.position, found.offset, &mut buffer)?;
-        match recorded::decode_into(&record, event) {
-            Ok(()) => Ok(()),
+        match recorded::decode_any_into(&record, event) {
+            Ok(read) => Ok(read),
             Err(fault) => Err(Damage { place: self.inner.log.place(found.position, found.offset)?, fault }.into()),
         }
     }
 
     /// The event that the index promised is another.
-    pub(super) fn misled(&self, found: Found, event: &RecordedEvent, expected: &str) -> Error {
-        let text = format!(
-            "the index led to version {} of `{}` here, in search of {expected}",
-            event.version(),
-            event.stream()
+    pub(super) fn misled(&self, found: Found, event: Option<&RecordedEvent>, expected: &str) -> Error {
+        let there = event.map_or_else(
+            || "a lost event".to_owned(),
+            |event| format!("version {} of `{}`", event.version(), event.stream()),
         );
+        let text = format!("the index led to {there} here, in search of {expected}");
         match self.inner.log.place(found.position, found.offset) {
             Ok(place) => Damage { place, fault: text }.into(),
             Err(error) => error,
         }
     }
+}
+
+/// Whether a reader ends with this: behind lost events it goes on.
+pub(super) fn ends(error: &Error) -> bool {
+    !matches!(error, Error::Lost(_))
 }
 
 pub(super) fn direction(backwards: bool) -> Direction {
@@ -114,7 +128,9 @@ impl StreamEvents<'_> {
         match self.step() {
             Ok(there) => Ok(there.then_some(&self.event)),
             Err(error) => {
-                self.read.limit = 0;
+                if ends(&error) {
+                    self.read.limit = 0;
+                }
                 Err(error)
             }
         }
@@ -138,13 +154,22 @@ impl StreamEvents<'_> {
             }
         };
         let Some(found) = ahead.next(store, view, *limit, || matches.next())? else { return Ok(false) };
-        store.read_into(view, found, event)?;
-        let version = event.version();
-        if !event.is_of(stream) || expected.is_some_and(|expected| expected != version) {
+        let read = store.read_into(view, found, event)?;
+        let version = match &read {
+            Ok(()) => event.version(),
+            Err(lost) => lost.stream.map_or(Version::NONE, |(_, version)| version),
+        };
+        let is_of = match &read {
+            Ok(()) => event.is_of(stream),
+            Err(lost) => lost.stream.is_some_and(|(hash, _)| hash == store.inner.index.stream(stream.as_str())),
+        };
+        if !is_of || expected.is_some_and(|expected| expected != version) {
             let wanted = expected.map_or_else(|| "an event".to_owned(), |version| format!("version {version}"));
-            return Err(store.misled(found, event, &format!("{wanted} of `{stream}`")));
+            let there = read.is_ok().then_some(&*event);
+            return Err(store.misled(found, there, &format!("{wanted} of `{stream}`")));
         }
         *expected = Some(if *backwards { Version::new(version.get() - 1) } else { version.next() });
+        read.map_err(|lost| lost.error_of(stream))?;
         *limit -= 1;
         Ok(true)
     }
@@ -195,13 +220,34 @@ impl Streams<'_> {
         };
         self.position = found.position;
         let mut event = RecordedEvent::none();
-        self.store.read_into(&mut self.view, found, &mut event)?;
-        if event.version() != Version::FIRST {
-            return Err(self.store.misled(found, &event, "the first event of a stream"));
-        }
-        let stream = event.stream();
+        let there = match self.store.read_into(&mut self.view, found, &mut event)? {
+            Ok(()) if event.version() != Version::FIRST => {
+                return Err(self.store.misled(found, Some(&event), "the first event of a stream"));
+            }
+            Ok(()) => Some(event),
+            Err(lost) => self.first_there(&lost, until)?,
+        };
+        let lost = Lost::Positions { first: found.position, last: found.position };
+        let stream = there.ok_or(lost)?.stream();
         let (version, _) = index.newest(index.stream(stream.as_str()), until)?;
         Ok(Some((stream, version)))
+    }
+}
+
+impl Streams<'_> {
+    /// The first event that is there of the stream whose first event is lost.
+    fn first_there(&mut self, lost: &StandIn, until: Position) -> Result<Option<RecordedEvent>> {
+        let Some((list, _)) = lost.stream else { return Ok(None) };
+        let mut matches = self.store.inner.index.matches(list, None, until, Direction::Forwards)?;
+        while let Some(position) = matches.next()? {
+            let offset = self.store.inner.index.offset(position)?.unwrap_or_default();
+            let found = Found { position, offset };
+            let mut event = RecordedEvent::none();
+            if self.store.read_into(&mut self.view, found, &mut event)?.is_ok() {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -213,7 +259,10 @@ impl Iterator for Streams<'_> {
             return None;
         }
         let step = self.step();
-        self.ended = !matches!(step, Ok(Some(_)));
+        self.ended = match &step {
+            Ok(found) => found.is_none(),
+            Err(error) => ends(error),
+        };
         step.transpose()
     }
 }

@@ -4,12 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Store, ahead::Ahead, read::direction, recorded};
+use super::{
+    Store,
+    ahead::Ahead,
+    lost::StandIn,
+    read::{direction, ends},
+    recorded,
+};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Lost, Result},
     event::{RecordedEvent, StreamName, Timestamp},
     event_store::ReadAll,
-    index::{Found, Index, Matches, Selection, Union},
+    index::{Found, Index, ListHash, Matches, Selection, Union},
     log::{LogScan, SegmentView},
     version::Position,
 };
@@ -137,8 +143,13 @@ impl<'a> AllEvents<'a> {
             && let Ok(true) = scan.advance()
         {
             if let Err(fault) = recorded::decode_into(&scan.record(), &mut self.event) {
+                let (lost, position) = (StandIn::decode(&scan.record()), scan.record().header().position);
+                let damage = scan.damage(fault);
+                if let Some(lost) = lost.and_then(|lost| self.pass_over(&lost, position)) {
+                    return Err(lost.into());
+                }
                 self.read.limit = 0;
-                return Err(scan.damage(fault).into());
+                return Err(damage.into());
             }
             self.read.limit -= 1;
             return Ok(Some(&self.event));
@@ -146,7 +157,9 @@ impl<'a> AllEvents<'a> {
         match self.step() {
             Ok(there) => Ok(there.then_some(&self.event)),
             Err(error) => {
-                self.read.limit = 0;
+                if ends(&error) {
+                    self.read.limit = 0;
+                }
                 Err(error)
             }
         }
@@ -160,10 +173,13 @@ impl<'a> AllEvents<'a> {
         let list = |hash| inner.index.matches(hash, None, self.until, direction);
         // A type that was named twice is one list all the same: no event comes twice.
         let types: BTreeSet<_> = self.read.types.iter().collect();
-        let types = types.into_iter().map(|event_type| list(inner.index.event_type(event_type.as_str())));
+        let types = types.into_iter().map(|event_type| inner.index.event_type(event_type.as_str()));
+        // What is lost may have been what is wanted.
+        let lost = list(ListHash::LOST)?.peek()?.map(|_| ListHash::LOST);
+        let types = types.chain(lost).map(list);
         let category = self.read.category.as_deref().map(|category| {
             let own = of_its_own_category(category).then(|| inner.index.stream(category));
-            union([inner.index.category(category)].into_iter().chain(own).map(list).collect())
+            union([inner.index.category(category)].into_iter().chain(lost).chain(own).map(list).collect())
         });
         let category = match &self.read.stream {
             Some(stream) => Some(union([list(inner.index.stream(stream.as_str()))].into_iter().collect())?),
@@ -190,11 +206,17 @@ impl<'a> AllEvents<'a> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        while let Some(found) = self.candidate()? {
-            let position = self.event.position();
+        while let Some((found, read)) = self.candidate()? {
+            let position = found.position;
             let within = if self.read.backwards { position > self.read.after } else { position <= self.until };
             if !within {
                 break;
+            }
+            if let Err(lost) = read {
+                match self.pass_over(&lost, position) {
+                    Some(lost) => return Err(lost.into()),
+                    None => continue,
+                }
             }
             self.check(found)?;
             if self.read.since.is_none_or(|since| self.event.timestamp() >= since) {
@@ -206,8 +228,24 @@ impl<'a> AllEvents<'a> {
         Ok(false)
     }
 
-    /// Reads the next event that may be wanted, and gives its place.
-    fn candidate(&mut self) -> Result<Option<Found>> {
+    /// Goes on behind lost events, the first of which lies here. `None` when they are older than what was asked for.
+    fn pass_over(&mut self, lost: &StandIn, position: Position) -> Option<Lost> {
+        let ReadAll { after, since, backwards, .. } = &mut self.read;
+        let wanted = since.is_none_or(|since| lost.time >= since);
+        self.source = None;
+        let (first, last) = match backwards {
+            true => (lost.first.max(after.next()), position),
+            false => (position, lost.last.min(self.until)),
+        };
+        match backwards {
+            true => self.until = first.previous(),
+            false => *after = last,
+        }
+        wanted.then_some(Lost::Positions { first, last })
+    }
+
+    /// Reads the next event that may be wanted, and gives its place; or what stands there for a lost one.
+    fn candidate(&mut self) -> Result<Option<(Found, Result<(), StandIn>)>> {
         let foreign =
             |stream: &StreamName| self.read.category.as_deref().is_some_and(|category| stream.category() != category);
         if self.read.limit == 0 || self.read.after >= self.until || self.read.stream.as_ref().is_some_and(foreign) {
@@ -233,14 +271,15 @@ impl<'a> AllEvents<'a> {
                 if !scan.advance()? {
                     return Ok(None);
                 }
-                recorded::decode_into(&scan.record(), event).map_err(|fault| scan.damage(fault))?;
-                Ok(Some(Found { position: event.position(), offset: scan.offset() }))
+                let record = scan.record();
+                let read = recorded::decode_any_into(&record, event);
+                let found = Found { position: record.header().position, offset: scan.offset() };
+                Ok(Some((found, read.map_err(|fault| scan.damage(fault))?)))
             }
             Some(Source::Places(places, ahead)) => {
                 let more = || places.next(index, since, read.after, *until);
                 let Some(found) = ahead.next(store, view, read.limit, more)? else { return Ok(None) };
-                store.read_into(view, found, event)?;
-                Ok(Some(found))
+                Ok(Some((found, store.read_into(view, found, event)?)))
             }
             None => Ok(None),
         }
@@ -255,7 +294,7 @@ impl<'a> AllEvents<'a> {
         if right_type && right_category && right_stream && event.position() == found.position {
             return Ok(());
         }
-        Err(self.store.misled(found, event, &format!("types {types:?} in category {:?}", self.read.category)))
+        Err(self.store.misled(found, Some(event), &format!("types {types:?} in category {:?}", self.read.category)))
     }
 }
 

@@ -14,6 +14,7 @@ use std::mem;
 
 use uuid::Uuid;
 
+use super::lost::StandIn;
 use crate::{
     event::{EventId, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
     event_store::StreamAppend,
@@ -107,7 +108,30 @@ pub(super) fn category_list(index: &Index, stream: &str) -> Option<ListHash> {
     stream.split_once('-').map(|(category, _)| index.category(category))
 }
 
-/// Reads an event from a valid record, in place of the event that was there. The error says why it is none.
+/// What a valid record holds: an event, or what stands for one that is lost. The error says why it is neither.
+#[inline]
+pub(super) fn decode_any(read: &Read<'_>) -> Result<Result<RecordedEvent, StandIn>, String> {
+    let mut event = RecordedEvent::none();
+    Ok(decode_any_into(read, &mut event)?.map(|()| event))
+}
+
+/// As [`decode_any`], in place of the event that was there.
+#[inline]
+pub(super) fn decode_any_into(read: &Read<'_>, event: &mut RecordedEvent) -> Result<Result<(), StandIn>, String> {
+    match decode_into(read, event) {
+        Ok(()) => Ok(Ok(())),
+        Err(fault) => StandIn::decode(read).map(Err).ok_or(fault),
+    }
+}
+
+/// Reads an event from a valid record. The error says why it is none.
+pub(super) fn decode(read: &Read<'_>) -> Result<RecordedEvent, String> {
+    let mut event = RecordedEvent::none();
+    decode_into(read, &mut event)?;
+    Ok(event)
+}
+
+/// As [`decode`], in place of the event that was there.
 #[inline]
 pub(super) fn decode_into(read: &Read<'_>, event: &mut RecordedEvent) -> Result<(), String> {
     let header = read.header();

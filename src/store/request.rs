@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use super::{Store, recent::Recent, recent::Recents, recorded};
 use crate::{
-    error::Result,
-    event::{EventType, NewEvent, RecordedEvent},
+    error::{Error, Result},
+    event::{EventId, EventType, NewEvent, RecordedEvent},
     event_store::{Appended, ReadStream, StreamAppend, Topic, judge},
     index::{Index, Indexed, ListHash, Looked},
     limits,
@@ -108,7 +108,11 @@ impl Store {
             let oldest = Version::new(version.get().saturating_sub(limits::RECENT_EVENTS as u64));
             let mut recent = Recent::at(oldest);
             for event in self.read_stream(ReadStream::new(&append.stream).from(oldest.next()).to(version)) {
-                recent.push(event?.id());
+                match event {
+                    // To append it again is no repetition, so an id that is nobody's stands for its own.
+                    Err(Error::Lost(_)) => recent.push(EventId::generate()),
+                    event => recent.push(event?.id()),
+                }
             }
             stream.recent = Some(recent);
         }
@@ -122,7 +126,9 @@ impl Store {
             &request.appends,
             |append| self.stream_version(&append.stream),
             |append, from, to| -> Result<Vec<RecordedEvent>> {
-                self.read_stream(ReadStream::new(&append.stream).from(from).to(to)).collect()
+                let events = self.read_stream(ReadStream::new(&append.stream).from(from).to(to));
+                // What is lost is no proof that the append was made.
+                events.filter(|event| !matches!(event, Err(Error::Lost(_)))).collect()
             },
         )
     }

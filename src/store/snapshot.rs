@@ -26,7 +26,8 @@ use crate::{
     error::{Damage, Error, Place, Result},
     event::{RecordedEvent, StreamName},
     event_store::{LoadedSnapshot, ReadStream, SkipReason, SkippedSnapshot, Snapshot},
-    version::Version,
+    index::Direction,
+    version::{Position, Version},
 };
 
 /// The files of the snapshots.
@@ -228,14 +229,27 @@ impl Store {
             Ok(None) => return Ok(Ok(None)),
             Err(reason) => return Ok(Err(reason)),
         };
-        match self.event_of_version(stream, version)? {
-            Some(event) if (event.position(), event.id()) == (file.position, file.event) => Ok(Ok(Some(file.snapshot))),
-            _ => {
+        let fits = match self.event_of_version(stream, version) {
+            // A position is never given twice, so the event that is lost there is the one that it was taken at.
+            Err(Error::Lost(_)) => self.position_of_version(stream, version)? == Some(file.position),
+            event => event?.is_some_and(|event| (event.position(), event.id()) == (file.position, file.event)),
+        };
+        match fits {
+            true => Ok(Ok(Some(file.snapshot))),
+            false => {
                 let path = SnapshotFile::path(SnapshotFile::hash(stream), version);
                 let fault = format!("it was taken of another history: not of the stream's event {version} of this log");
                 Ok(Err(SkipReason::Misplaced(damage(&path, Some(&file), fault))))
             }
         }
+    }
+
+    /// Where the index has the event of a stream at a version.
+    fn position_of_version(&self, stream: &StreamName, version: Version) -> Result<Option<Position>> {
+        let (index, until) = (&self.inner.index, self.inner.visible()?);
+        let list = index.stream(stream.as_str());
+        let mut matches = index.matches(list, Some((version, version)), until, Direction::Forwards)?;
+        matches.next()
     }
 
     /// The event of a stream at a version, if it is durable.

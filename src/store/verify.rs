@@ -6,8 +6,11 @@ use std::{path::Path, sync::Arc};
 use super::{
     Store,
     beside::Beside,
-    directory::{self, POSITION, check_position, load_manifest, lock_shared, missing, unreadable_position},
-    open::add_checked,
+    directory::{
+        self, POSITION, check_position, load_manifest, lock_shared, missing, position_store, unreadable_position,
+    },
+    lost::StandIn,
+    open::{add_checked, add_lost},
     recorded::Indexing,
 };
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
     error::{Damage, Error, Place, Result},
     event::RecordedEvent,
     index::{Index, IndexOptions, Indexed},
-    log::{Depth, Read, Segment, Tail, Visitor, walk},
+    log::{Depth, Manifest, Read, Salvage, Segment, StandIns, Tail, Visitor, identify, walk},
     version::Position,
 };
 
@@ -27,6 +30,8 @@ pub struct Verified {
     pub segments: u64,
     /// Events that are whole.
     pub events: u64,
+    /// Positions whose events an earlier repair has found lost. No fault any more.
+    pub lost: u64,
     /// Bytes of segments that were read.
     pub bytes: u64,
     /// Bytes of a torn tail behind the last event: remains of appends that were never acknowledged. No fault.
@@ -65,6 +70,20 @@ pub fn verify(path: impl AsRef<Path>, progress: &mut dyn FnMut(VerifyProgress)) 
     verify_files(&disk, dir, writer, progress)
 }
 
+/// As [`verify`], while no writer can come.
+pub(super) fn verify_alone(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verified> {
+    verify_files(disk, dir, Writer::Nobody, progress)
+}
+
+/// The manifest that the segments themselves speak of, where the one that is there cannot be read.
+fn manifest_by_segments(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
+    let others: Vec<_> = position_store(disk, dir)?.into_iter().collect();
+    let Some(store) = identify(disk, dir, &others)? else { return Ok(None) };
+    let salvage = Salvage::read(disk, dir, store, None, Position::START)?;
+    let stand_ins = StandIns { kind: 0, head: &|_| Vec::new(), salt: &|| 0 };
+    salvage.mend(&stand_ins, &mut |_, _| Ok(())).map(Some)
+}
+
 /// Who writes the store while it is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
@@ -92,7 +111,9 @@ fn verify_files(
         Ok(loaded) => loaded,
         Err(Error::Damaged(damage)) => {
             verified.faults.push(*damage);
-            return Ok(verified);
+            let manifest = if writer == Writer::Nobody { manifest_by_segments(disk, dir)? } else { None };
+            let Some(manifest) = manifest else { return Ok(verified) };
+            (check_position(disk, dir, &manifest.store), manifest)
         }
         Err(error) => return Err(error),
     };
@@ -126,6 +147,9 @@ fn verify_files(
         check.verified.torn_bytes = bytes;
     }
     let (mut verified, mut beside) = (check.verified, check.beside);
+    if writer == Writer::Nobody {
+        verified.faults.extend(directory::check_idle(disk, dir)?);
+    }
     if writer != Writer::Another {
         beside.finish(walked.next);
     }
@@ -181,22 +205,46 @@ impl Check<'_> {
     /// Compares an event with what the index has of it, or with those before it where no run covers it.
     fn check(&self, event: &RecordedEvent, indexed: &Indexed, bytes: u64) -> Result<Result<(), String>> {
         let (stream, version) = (event.stream_str(), indexed.version);
-        let checked = match self.index.run_holds(indexed.stream, version, indexed.position)? {
-            Some(true) => Ok(()),
-            Some(false) => Err(format!("the index does not know version {version} of `{stream}` here")),
-            None => add_checked(&self.index, indexed, stream, bytes)?,
-        };
-        Ok(checked)
+        match self.index.run_holds(indexed.stream, version, indexed.position)? {
+            Some(true) => Ok(Ok(())),
+            Some(false) => {
+                Err(self.unknown(indexed.position, format!("it does not know version {version} of `{stream}` there")))
+            }
+            None => add_checked(&self.index, indexed, stream, bytes),
+        }
+    }
+
+    /// As [`Check::check`], for what stands for a lost event.
+    fn check_lost(&self, lost: &StandIn, position: Position, offset: u64, bytes: u64) -> Result<Result<(), String>> {
+        match self.index.run_holds_lost(position)? {
+            Some(true) => Ok(Ok(())),
+            Some(false) => Err(self.unknown(position, "it does not know that the event there is lost".to_owned())),
+            None => add_lost(&self.index, lost, position, offset, bytes),
+        }
+    }
+
+    /// A run that is whole and does not fit the log.
+    fn unknown(&self, position: Position, fault: String) -> Error {
+        let file = self.index.run_file(position).unwrap_or_default();
+        Damage { place: Place { file, offset: 0, position }, fault }.into()
     }
 }
 
 impl Visitor for Check<'_> {
     fn record(&mut self, _: &Segment, offset: u64, record: &Read<'_>) -> Result<(), String> {
-        let indexed = self.indexing.next(&self.index, record, offset)?;
-        let event = self.indexing.event();
-        self.verified.events += 1;
-        self.beside.compare(event);
-        let checked = self.check(event, &indexed, record.footprint());
+        let checked = match self.indexing.next(&self.index, record, offset) {
+            Ok(indexed) => {
+                let event = self.indexing.event();
+                self.verified.events += 1;
+                self.beside.compare(event);
+                self.check(event, &indexed, record.footprint())
+            }
+            Err(fault) => {
+                let lost = StandIn::decode(record).ok_or(fault)?;
+                self.verified.lost += 1;
+                self.check_lost(&lost, record.header().position, offset, record.footprint())
+            }
+        };
         match checked {
             // A hole that was named already makes every later version of its streams look wrong.
             Ok(Err(_)) if self.verified.faults.len() > self.index_faults => Ok(()),

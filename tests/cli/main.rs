@@ -5,6 +5,7 @@
 mod following;
 mod importing;
 mod reading;
+mod repairing;
 #[path = "../support/mod.rs"]
 mod support;
 mod users;

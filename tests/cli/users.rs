@@ -19,7 +19,7 @@ fn a_user_lives_from_creation_to_deletion() {
         "created_at": "2018-08-15T10:10:18.000000Z",
         "updated_at": "2018-08-15T10:10:18.000000Z",
     });
-    assert_eq!(factlog.json(&["users", "show", "ann"], ""), [row.clone()]);
+    assert_eq!(factlog.json(&["users", "show", "ann"], ""), std::slice::from_ref(&row));
     let page = json!({"users": [row], "pagination": {"page": 1, "limit": 10, "total": 1, "totalPages": 1}});
     assert_eq!(factlog.json(&["users", "list", "--name", "an", "--email", "@"], ""), [page]);
 

@@ -1,8 +1,10 @@
 //! `kill -9` at random moments.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -12,7 +14,7 @@ use crate::{
     format,
     ledger::Ledger,
     setting::{Random, cycles},
-    support::Factlog,
+    support::{Factlog, command, finish},
     worker::{CURSOR, Role, Worker},
 };
 
@@ -167,4 +169,113 @@ fn drain(store: &Path, ledger: &mut Ledger, run: usize, events: usize) {
         ledger.take(&line);
     }
     ledger.check(store, "at the end");
+}
+
+/// Kills a process some time after it was started, if it has not ended by then.
+fn kill_soon(mut command: std::process::Command, most: Duration, random: &mut Random) -> Option<i32> {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (started, spin) = (Instant::now(), Duration::from_nanos(random.below(most.as_nanos() as u64)));
+    while started.elapsed() < spin {
+        std::hint::spin_loop();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn a_backup_that_is_killed_beside_a_writer_is_completed_by_the_next_and_never_a_shorter_store() {
+    let mut random = Random::seeded();
+    let kills = cycles(20, 200);
+    let (factlog, mut killed, mut finished, mut opened) = (Factlog::new(), 0, 0, 0);
+    let copy = factlog.file("copy");
+    let destination = copy.to_str().unwrap();
+    let padding = "x".repeat(3000);
+    let line = |number: u64| format!("{{\"type\":\"T\",\"data\":{{\"n\":{number},\"x\":\"{padding}\"}}}}\n");
+    factlog.lines(&["append", "s", "--each"], (0..400).map(line).collect::<String>());
+    let took = Instant::now();
+    factlog.lines(&["backup", destination], "");
+    // Some are killed before they have begun, and some have ended before.
+    let most = took.elapsed() * 5 / 4;
+    let (mut in_copy, mut next) = (400, 400);
+    let mut writer = factlog.spawn(&["append", "s", "--each"]);
+    let (mut feed, mut acks) = (writer.stdin.take().unwrap(), BufReader::new(writer.stdout.take().unwrap()));
+    for round in 0..kills {
+        for _ in 0..50 {
+            feed.write_all(line(next).as_bytes()).unwrap();
+            next += 1;
+            acks.read_line(&mut String::new()).unwrap();
+        }
+        match kill_soon(factlog.command(&["backup", destination]), most, &mut random) {
+            None => killed += 1,
+            Some(code) => {
+                assert_eq!(code, 0, "round {round}");
+                finished += 1;
+            }
+        }
+        let run = finish(&mut command(&copy, &["read", "s"]), b"");
+        match run.code {
+            Some(0) => {
+                let events = run.lines().len() as u64;
+                assert!((in_copy..=next).contains(&events), "round {round}: {events} events, and {in_copy} were there");
+                (in_copy, opened) = (events, opened + 1);
+            }
+            code => {
+                assert_eq!(code, Some(2), "round {round}: {}", run.stderr);
+                assert!(run.stderr.contains("not finished"), "round {round}: {}", run.stderr);
+            }
+        }
+    }
+    factlog.lines(&["backup", destination], "");
+    drop(feed);
+    writer.wait().unwrap();
+    let copied = finish(&mut command(&copy, &["read"]), b"").lines();
+    assert_eq!(copied, factlog.lines(&["read"], ""));
+    assert_eq!(copied.len() as u64, next);
+    assert_eq!(finish(&mut command(&copy, &["verify"]), b"").code, Some(0));
+    println!("{killed} backups killed and {finished} finished, {opened} of the copies opened meanwhile, {next} events");
+    assert!(killed >= kills / 4 && opened > 0);
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_repair_that_is_killed_is_completed_by_the_next_and_loses_nothing_more() {
+    let mut random = Random::seeded();
+    let (template, kills) = (Factlog::new(), cycles(20, 200));
+    let line =
+        |number: u64| format!("{{\"type\":\"T\",\"data\":{{\"n\":{number},\"x\":\"{}\"}}}}\n", "x".repeat(12_000));
+    template.lines(&["append", "s", "--each"], (0..100).map(line).collect::<String>());
+    // One byte of an event in the middle, and the manifest.
+    let (segments, manifest) = (format::segments(&template.store()), template.store().join("MANIFEST"));
+    let records = &segments[1].records;
+    let damaged = &records[records.len() / 2];
+    flip(&segments[1].path, damaged.offset as usize + 100);
+    flip(&manifest, 40);
+    let (lost, damaged_store) = (damaged.position, format::contents(&template.store()));
+    let whole = Factlog::new();
+    format::restore(&whole.store(), &damaged_store);
+    let took = Instant::now();
+    whole.lines(&["repair"], "");
+    let most = took.elapsed() * 5 / 4;
+    let (mut killed, mut finished) = (0, 0);
+    for round in 0..kills {
+        let factlog = Factlog::new();
+        format::restore(&factlog.store(), &damaged_store);
+        match kill_soon(factlog.command(&["repair"]), most, &mut random) {
+            None => killed += 1,
+            Some(_) => finished += 1,
+        }
+        factlog.lines(&["repair"], "");
+        assert_eq!(factlog.run(&["verify"], "").code, Some(0), "round {round}");
+        let run = factlog.run(&["read", "--skip-lost"], "");
+        let position = |line: &String| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap();
+        let positions: Vec<u64> = run.lines().iter().map(position).collect();
+        assert_eq!(positions, (1..=100).filter(|position| *position != lost).collect::<Vec<_>>(), "round {round}");
+    }
+    println!("{killed} repairs killed and {finished} finished");
+    assert!(killed >= kills / 4);
 }

@@ -85,6 +85,8 @@ fn health_readiness_and_metrics_are_answered_over_http() {
         "factlog_connections 1",
         "factlog_subscriptions 1",
         "factlog_append_seconds_count 1",
+        "factlog_commit_seconds_count 1",
+        "factlog_commit_events_sum 2.0",
         "# EOF",
     ] {
         assert!(text.lines().any(|other| other == line), "no `{line}` in\n{text}");

@@ -178,6 +178,24 @@ fn a_connection_that_is_cut_in_the_middle_of_an_append_leaves_all_of_it_or_nothi
 }
 
 #[test]
+fn whoever_says_no_more_still_hears_the_answers_to_everything_they_asked() {
+    let served = Served::new();
+    let mut raw = served.greeted();
+    let mut subscribe = 1_000_000u32.to_le_bytes().to_vec();
+    subscribe.extend([0; 6]);
+    raw.send(&frame(2, 8, &subscribe));
+    assert_eq!(raw.receive().unwrap().1, 0x8006);
+    let load = [text("a"), u64::MAX.to_le_bytes().to_vec()].concat();
+    let asked = [(3, 14, vec![]), (4, 13, load), (5, 6, text("a")), (6, 3, append_body("b", 1, b"x")), (7, 2, vec![])];
+    raw.send(&asked.iter().flat_map(|(id, kind, body)| frame(*id, *kind, body)).collect::<Vec<_>>());
+    raw.0.shutdown(Shutdown::Write).unwrap();
+    let mut answered: Vec<u64> =
+        std::iter::from_fn(|| raw.receive()).map(|(id, ..)| id).filter(|id| *id != 2).collect();
+    answered.sort_unstable();
+    assert_eq!(answered, [3, 4, 5, 6, 7]);
+}
+
+#[test]
 fn who_does_not_read_stops_only_themselves_and_is_cut_off_in_the_end() {
     let served = Served::with(patient().write_time(Duration::from_millis(500)).connection_bytes(0));
     for _ in 0..40 {

@@ -33,6 +33,11 @@ fn in_full() -> bool {
     env::var("SIM_SECONDS").is_ok()
 }
 
+/// A seed that was named is one that is run again.
+fn is_replay() -> bool {
+    env::var("SIM_SEED").is_ok()
+}
+
 fn seconds(default: u64) -> Duration {
     Duration::from_secs(number_in("SIM_SECONDS").unwrap_or(default))
 }
@@ -41,10 +46,10 @@ fn seconds(default: u64) -> Duration {
 fn report(suite: &str, started: Instant, checked: Result<Numbers, String>) -> Numbers {
     match checked {
         Ok(numbers) => {
-            println!("{suite}: {numbers}; {:.1} s", started.elapsed().as_secs_f64());
+            println!("{suite}, SIM_SEED={}: {numbers}; {:.1} s", seed(), started.elapsed().as_secs_f64());
             numbers
         }
-        Err(error) => panic!("{suite}: {error}"),
+        Err(error) => panic!("{suite}, SIM_SEED={}: {error}", seed()),
     }
 }
 
@@ -81,6 +86,9 @@ fn whichever_operation_fails_nothing_is_acknowledged_that_is_not_there() {
 fn long_lives_with_faults_and_crashes_keep_what_was_acknowledged() {
     let started = Instant::now();
     let numbers = report("lives", started, random::check_histories(seed(), seconds(8)));
+    if is_replay() {
+        return;
+    }
     assert!(numbers.acknowledged > 50 && numbers.power_cuts > 10 && numbers.kills > 10, "too little: {numbers}");
     assert!(numbers.faults > 2 && numbers.tally.torn_sectors > 5 && numbers.flipped > 10, "too little: {numbers}");
 }

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use factlog::sim::{Chance, Fault, FaultKind, SimDisk};
+use factlog::{
+    Durability,
+    sim::{Chance, Fault, FaultKind, SimDisk},
+};
 
 use super::{
     check::{Expected, There},
@@ -32,6 +35,9 @@ fn draw(chance: &mut Chance) -> Do {
 fn live(run: &mut Run, chance: &mut Chance, numbers: &mut Numbers) -> Result<(), String> {
     run.disk.let_clock_jump();
     run.faulty = false;
+    if run.ledger.relaxed && chance.one_in(2) {
+        run.options = run.options.clone().durability(Durability::Every(Duration::from_millis(3)));
+    }
     run.store()?;
     if chance.one_in(3) {
         let kind = FaultKind::ERRORS[chance.below(FaultKind::ERRORS.len() as u64) as usize];
@@ -116,7 +122,7 @@ pub fn check_histories(seed: u64, time: Duration) -> Result<Numbers, String> {
     let started = Instant::now();
     let mut numbers = Numbers::default();
     for seed in seed.. {
-        check_history(seed, &mut numbers).map_err(|error| format!("SIM_SEED={seed}: {error}"))?;
+        check_history(seed, &mut numbers).map_err(|error| format!("the history of SIM_SEED={seed}: {error}"))?;
         if started.elapsed() > time {
             break;
         }

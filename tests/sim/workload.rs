@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use factlog::{
@@ -185,6 +186,7 @@ impl Run {
             }
         }?;
         self.mark();
+        self.disk.pass(Duration::from_millis(1));
         self.disk.settle();
         Ok(())
     }

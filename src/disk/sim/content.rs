@@ -21,7 +21,7 @@ pub(super) struct Content {
     pub(super) durable: Arc<Vec<u8>>,
     pub(super) pending: Vec<Change>,
     /// What was mapped last, as long as somebody has it.
-    mapped: Weak<Vec<u8>>,
+    mapped: Weak<Shown>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,12 +44,15 @@ enum Fate {
     Beginning(u64),
 }
 
-/// What a map holds on to.
-struct Mapped(Arc<Vec<u8>>);
+/// The bytes that a map shows, as long as there is the map.
+#[derive(Debug)]
+struct Shown(Arc<Vec<u8>>);
 
-impl AsRef<[u8]> for Mapped {
+struct Map(Arc<Shown>);
+
+impl AsRef<[u8]> for Map {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -57,7 +60,7 @@ impl Content {
     /// Writes; `false` if this changes bytes that somebody may have read through a map.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
         let kept = self.mapped.upgrade().is_none_or(|mapped| {
-            let before = mapped.get(offset..).unwrap_or_default();
+            let before = mapped.0.get(offset..).unwrap_or_default();
             std::iter::zip(before, bytes).all(|(before, now)| *before == 0 || before == now)
         });
         put(Arc::make_mut(&mut self.cache), offset, bytes);
@@ -125,8 +128,9 @@ impl Content {
     }
 
     pub(super) fn map(&mut self) -> Bytes {
-        self.mapped = Arc::downgrade(&self.cache);
-        Bytes::from_owner(Mapped(self.cache.clone()))
+        let shown = Arc::new(Shown(self.cache.clone()));
+        self.mapped = Arc::downgrade(&shown);
+        Bytes::from_owner(Map(shown))
     }
 
     /// Whether a power cut changes nothing.
@@ -283,6 +287,9 @@ mod tests {
         assert!(!content.write(0, b"other"));
         assert_eq!(map, &b"shown"[..]);
         drop(map);
+        content.sync();
         assert!(content.write(0, b"again"), "nobody can read the old ones");
+        drop(content.map());
+        assert!(content.write(0, b"and again"), "nor these");
     }
 }

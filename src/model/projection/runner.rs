@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Checkpoint, OnFailure, ReadModel, ReadModelState, Taken};
 use crate::{
-    error::{Action, Error},
+    error::{Action, Error, Lost},
     event::{RecordedEvent, Timestamp},
     event_store::{EventStore, ReadAll, Subscribe},
     model::{
@@ -175,7 +175,12 @@ impl Runner {
             match self.advance(Position::MAX).await? {
                 Halt::End(reached) => {
                     let mut coming = self.store.subscribe(Subscribe::new().after(reached.position)).await?;
-                    coming.next().await?;
+                    // Lost events are no news, and named once.
+                    while let Err(error) = coming.next().await {
+                        if !matches!(error, Error::Lost(_)) {
+                            return Err(error.into());
+                        }
+                    }
                 }
                 Halt::Paused => self.sleep.sleep(PAUSED_LOOK).await,
             }
@@ -256,7 +261,13 @@ impl Runner {
             read = read.before(up_to.next());
         }
         let passing = |error: &Error| error.action() == Action::Retry;
-        Ok(self.policy.run(&*self.sleep, passing, || self.store.read_all(read.clone())).await?)
+        loop {
+            match self.policy.run(&*self.sleep, passing, || self.store.read_all(read.clone())).await {
+                // What the store has lost, no read model can have.
+                Err(Error::Lost(Lost::Positions { last, .. })) => read.after = last,
+                page => return Ok(page?),
+            }
+        }
     }
 
     async fn take(&self, known: Checkpoint, events: &[RecordedEvent]) -> Result<Taken, ModelError> {
@@ -298,7 +309,11 @@ impl Runner {
             return Ok(());
         };
         let advice = "rebuild the projection, or delete the read model to have it built again";
-        let found = self.store.read_all(ReadAll::after(position.previous()).limit(1)).await?;
+        let found = match self.store.read_all(ReadAll::after(position.previous()).limit(1)).await {
+            // Its own event is what the store has lost.
+            Err(Error::Lost(Lost::Positions { first, .. })) if first == position => return Ok(()),
+            found => found?,
+        };
         let reason = match found.first() {
             Some(event) if Checkpoint::from(event) == known => return Ok(()),
             Some(event) => format!(
