@@ -209,17 +209,7 @@ fn failing(heard: &Arc<Heard>) {
     let world = World::roomy(heard);
     let strike = [Strike::FailedSync, Strike::FailedWrite, Strike::Panic][chosen(3) as usize];
     world.disk.strike(strike, 1 + chosen(3));
-    let hears = |number: u64, body: fn(&World, u64)| {
-        world.spawn(move |world| {
-            // Of a panic of the disk the thread that led has its share.
-            let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(world, number)));
-            if let Err(panicked) = heard
-                && panicked.downcast_ref::<&str>() != Some(&disk::PLANNED)
-            {
-                std::panic::resume_unwind(panicked);
-            }
-        })
-    };
+    let hears = |number: u64, body: fn(&World, u64)| world.risk(move |world| body(world, number));
     let mut threads = vec![
         hears(1, |world, number| {
             let _ = world.append("thread-1", NoStream, number);
@@ -255,6 +245,37 @@ fn failing(heard: &Arc<Heard>) {
     join(vec![follower]);
     let struck = world.disk.struck();
     assert_eq!(world.reopen().is_err(), struck);
+}
+
+/// A segment cannot be begun, once, or whoever begins it panics. Only one hears of an error; if it was the committer who panicked,
+/// everybody does.
+fn failing_to_begin(heard: &Arc<Heard>) {
+    let options = Options::new().first_segment_bytes(8 << 10).segment_bytes(8 << 10);
+    let world = World::begin(heard, &options, false, 1500);
+    let strike = [Strike::FailedBeginning, Strike::PanicInBeginning][chosen(2) as usize];
+    world.disk.strike(strike, 1 + chosen(2));
+    let threads = [1, 2].map(|number| {
+        world.risk(move |world| {
+            let _ = world.append(&format!("thread-{number}"), NoStream, number);
+        })
+    });
+    let tasks = [10, 20].map(|number| {
+        world.risk(move |world| {
+            let _ = block(world.appending(&format!("task-{number}"), NoStream, number));
+        })
+    });
+    let still = world.risk(|world| {
+        let _ = world.store.inner.log.while_quiet(|_, _| Ok(()));
+    });
+    join(threads.into_iter().chain(tasks).chain([still]).collect());
+    world.disk.calm();
+    let panics = strike == Strike::PanicInBeginning;
+    // A task hears of the committer's panic a moment before everybody else does.
+    let late = world.append("first-1", Exact(Version::new(1)), 90);
+    assert!(late.is_ok() || panics);
+    let closed = world.reopen().is_ok();
+    assert!(closed || panics);
+    assert!(late.is_ok() || !closed, "the outcome was unknown, and the log went on");
 }
 
 /// The wakers of some tasks panic. That is no concern of others.
@@ -384,6 +405,11 @@ fn nothing_moves_while_the_log_stands_still_and_everybody_goes_on_behind_it() {
 #[test]
 fn after_an_error_or_a_panic_everybody_hears_that_the_outcome_is_unknown() {
     shows(failing, "failing", [100, 0, 100, 100]);
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_concerns_one_append_and_a_panic_leaves_nobody_asleep() {
+    shows(failing_to_begin, "failing to begin", [100, 10, 1, 0]);
 }
 
 #[test]

@@ -58,6 +58,10 @@ pub(super) enum Strike {
     FailedWrite,
     /// In the sync.
     Panic,
+    /// A new segment does not get its name.
+    FailedBeginning,
+    /// Instead of giving a new segment its name.
+    PanicInBeginning,
 }
 
 #[derive(Clone, Debug)]
@@ -79,8 +83,10 @@ struct State {
     met: bool,
     /// The n-th from now.
     strike: Option<(Strike, u64)>,
-    /// One has struck: no sync means anything from now on, and each says that all is well.
+    /// One has struck.
     struck: bool,
+    /// It was a write or sync: no sync means anything from now on, and each says that all is well.
+    lies: bool,
     writes: u64,
     /// The store is open.
     held: bool,
@@ -118,6 +124,11 @@ impl ModelDisk {
     /// Whether the store is closed.
     pub(super) fn is_given_back(&self) -> bool {
         !self.0.state.lock().held
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn calm(&self) {
+        self.0.state.lock().strike = None;
     }
 
     pub(super) fn struck(&self) -> bool {
@@ -174,25 +185,45 @@ impl Shared {
         }
     }
 
-    /// Counts a write or sync of a segment; whether it is to go wrong, and how.
+    /// A write or sync of a segment is counted; whether it is to go wrong, and how.
     fn strikes(&self, writes: bool) -> Option<Strike> {
         let mut state = self.state.lock();
-        if writes {
-            state.writes += 1
-        } else {
-            state.syncs += 1
+        let count = if writes { &mut state.writes } else { &mut state.syncs };
+        *count += 1;
+        let ways = if writes { &[Strike::FailedWrite][..] } else { &[Strike::FailedSync, Strike::Panic] };
+        let strike = state.strikes(ways)?;
+        state.lies = true;
+        Some(strike)
+    }
+
+    /// Whether the beginning of a segment is to go wrong.
+    fn begins(&self, name: &Path) -> io::Result<()> {
+        if !is_segment(name) {
+            return Ok(());
         }
-        let (strike, left) = state.strike.as_mut()?;
+        let strike = self.state.lock().strikes(&[Strike::FailedBeginning, Strike::PanicInBeginning]);
+        match strike {
+            None => Ok(()),
+            Some(Strike::PanicInBeginning) => resume_unwind(Box::new(PLANNED)),
+            Some(_) => Err(io::ErrorKind::Other.into()),
+        }
+    }
+}
+
+impl State {
+    /// Counts what may go wrong in one of these ways; whether it is to.
+    fn strikes(&mut self, ways: &[Strike]) -> Option<Strike> {
+        let (strike, left) = self.strike.as_mut()?;
         let strike = *strike;
-        if writes != (strike == Strike::FailedWrite) {
+        if !ways.contains(&strike) {
             return None;
         }
         *left -= 1;
         if *left > 0 {
             return None;
         }
-        state.strike = None;
-        state.struck = true;
+        self.strike = None;
+        self.struck = true;
         Some(strike)
     }
 }
@@ -229,6 +260,7 @@ impl Disk for ModelDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.point(from);
+        self.0.begins(to)?;
         let mut files = self.0.files.lock();
         let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to.to_owned(), content);
@@ -452,7 +484,7 @@ impl DiskFile for ModelFile {
             Some(Strike::Panic) => resume_unwind(Box::new(PLANNED)),
             Some(_) => return Err(io::ErrorKind::Other.into()),
         }
-        if !(segment && self.disk.state.lock().struck) {
+        if !(segment && self.disk.state.lock().lies) {
             self.content.lock().synced = bytes;
         }
         self.disk.point(&self.path);

@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     future::Future,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     pin::{Pin, pin},
     sync::{
@@ -20,7 +20,7 @@ use shuttle::{
 };
 use uuid::Uuid;
 
-use super::disk::{ModelDisk, number, payload};
+use super::disk::{ModelDisk, PLANNED, number, payload};
 use crate::{
     error::{Error, Result},
     event::{EventType, NewEvent, StreamName},
@@ -168,6 +168,8 @@ impl World {
                 assert!(self.disk.struck(), "nothing went wrong, and the outcome of {number} is unknown");
                 &self.heard.unknown
             }
+            // A segment could not be begun: nothing was stored.
+            Err(Error::Io { .. }) if self.disk.struck() => &self.heard.refused,
             Err(error) => panic!("event {number}: {error}"),
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -192,6 +194,17 @@ impl World {
             }
         }
         count
+    }
+
+    /// As [`World::spawn`], for what may have its share of a planned panic of the disk.
+    pub(super) fn risk(&self, body: impl FnOnce(&World) + Send + 'static) -> JoinHandle<()> {
+        self.spawn(|world| {
+            if let Err(panicked) = catch_unwind(AssertUnwindSafe(|| body(world)))
+                && panicked.downcast_ref::<&str>() != Some(&PLANNED)
+            {
+                resume_unwind(panicked);
+            }
+        })
     }
 
     /// Closes the store, if this is its last owner, and opens it again.
@@ -227,10 +240,11 @@ struct Looking {
 impl Wake for Looking {
     fn wake(self: Arc<Self>) {
         // A lock that whoever wakes still holds panics here.
-        self.early.store(true, Ordering::Relaxed);
-        let decided =
-            self.world.store.last_position() >= self.target || self.world.store.inner.log.is_going_on().is_err();
-        self.early.store(!decided, Ordering::Relaxed);
+        let store = &self.world.store;
+        let decided = || store.last_position() >= self.target || store.inner.log.is_going_on().is_err();
+        if !catch_unwind(AssertUnwindSafe(decided)).unwrap_or(false) {
+            self.early.store(true, Ordering::Relaxed);
+        }
         self.thread.unpark();
     }
 }
@@ -293,6 +307,7 @@ pub(super) fn block<F: Future>(future: F) -> F::Output {
 
 fn config() -> Config {
     let mut config = Config::new();
+    config.silence_warnings = true;
     config.stack_size = 1 << 20;
     config
 }
