@@ -140,7 +140,8 @@ impl Drop for Watcher {
     }
 }
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 #[path = "watch_loom_tests.rs"]
 mod loom_tests;
 

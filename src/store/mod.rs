@@ -45,7 +45,8 @@ mod recorded;
 mod repair;
 mod repaired;
 mod request;
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;
 mod snapshot;
 mod snapshot_file;

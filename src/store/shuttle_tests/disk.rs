@@ -174,7 +174,7 @@ fn is_segment(path: &Path) -> bool {
 }
 
 fn chance(of: u64) -> bool {
-    thread_rng().next_u64() % of == 0
+    thread_rng().next_u64().is_multiple_of(of)
 }
 
 impl Shared {
