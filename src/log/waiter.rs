@@ -70,6 +70,7 @@ impl Waiter {
                 *slot = Some(waker.clone());
             }
         }
+        // Whoever wakes sets the state before it locks the slot: it finds this waker there, or it is seen here that it came before.
         self.state.load(Ordering::Acquire) == ASLEEP
     }
 

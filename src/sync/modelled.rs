@@ -11,7 +11,22 @@ use loom as model;
 #[cfg(feature = "shuttle")]
 use shuttle as model;
 
-pub(crate) use model::{sync::atomic, thread_local};
+pub(crate) use model::sync::atomic;
+#[cfg(feature = "shuttle")]
+pub(crate) use model::thread_local;
+
+/// loom's knows no constants.
+#[cfg(not(feature = "shuttle"))]
+macro_rules! of_each_thread {
+    ($(#[$meta:meta])* static $name:ident: $kind:ty = const $value:block;) => {
+        loom::thread_local! { $(#[$meta])* static $name: $kind = $value; }
+    };
+    ($($other:tt)*) => {
+        loom::thread_local! { $($other)* }
+    };
+}
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use of_each_thread as thread_local;
 
 /// A guard of the model's lock. parking_lot's locks know no poison.
 fn guard<G>(locked: Result<G, PoisonError<G>>) -> G {
