@@ -30,7 +30,7 @@ const TOGETHER: usize = 1024;
 fn rebuild(criterion: &mut Criterion) -> Figure {
     against_bare(criterion, "rebuild", |store, dir, events| {
         let views = SqliteViews::open(dir.join("views")).unwrap();
-        let runner = Runner::new(Arc::new(store.clone()), Arc::new(views.project(OrderProjection)));
+        let runner = Runner::new(Arc::new(store.clone()), Arc::new(views.project(OrderProjection).unwrap()));
         // What is to be replaced.
         block_on(runner.catch_up()).unwrap();
         let begin = Instant::now();
@@ -42,7 +42,7 @@ fn rebuild(criterion: &mut Criterion) -> Figure {
 fn catching_up(criterion: &mut Criterion) -> Figure {
     against_bare(criterion, "catching up", |store, dir, events| {
         let views = SqliteViews::open(dir.join("views")).unwrap();
-        let runner = Runner::new(Arc::new(store.clone()), Arc::new(views.project(OrderProjection)));
+        let runner = Runner::new(Arc::new(store.clone()), Arc::new(views.project(OrderProjection).unwrap()));
         let begin = Instant::now();
         block_on(runner.catch_up()).unwrap();
         Turn::new(events, begin.elapsed())

@@ -86,6 +86,10 @@ pub use store::{
 };
 pub use version::{ExpectedVersion, Position, Version};
 
+/// The SQLite that a [`model::Projection`] writes: an application uses this one, so that both are of the same version.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+
 /// The simulated disk, for this project's own tests.
 #[cfg(feature = "sim")]
 #[doc(hidden)]
@@ -109,3 +113,8 @@ pub mod sim {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// So do those of the guide.
+#[cfg(all(doctest, feature = "orders", feature = "users", feature = "testing"))]
+#[doc = include_str!("../docs/guide.md")]
+pub struct Guide;

@@ -286,7 +286,7 @@ fn a_query_that_asks_for_what_a_command_wrote_sees_it_through_the_bus() {
         let directory = TempDir::new().unwrap();
         let orders = OrderService::new(Arc::clone(&store)).unwrap();
         let views = SqliteViews::open(directory.path().join("views")).unwrap();
-        let runner = Runner::new(Arc::clone(&store), Arc::new(views.project(OrderProjection)));
+        let runner = Runner::new(Arc::clone(&store), Arc::new(views.project(OrderProjection).unwrap()));
         let queries = OrderQueryHandler::new(views).into_bus().unwrap();
         block_on(orders.handle(create("1"))).unwrap();
         let receipt = block_on(orders.handle(pay("1", "p"))).unwrap();

@@ -149,7 +149,7 @@ fn contents(path: &Path) -> Vec<String> {
 
 fn caught_up(store: &Arc<dyn EventStore>, path: &Path) -> SqliteViews {
     let views = SqliteViews::open(path).unwrap();
-    let runner = Runner::new(Arc::clone(store), Arc::new(views.project(OrderProjection)));
+    let runner = Runner::new(Arc::clone(store), Arc::new(views.project(OrderProjection).unwrap()));
     block_on(runner.catch_up()).unwrap();
     views
 }
@@ -375,7 +375,7 @@ fn a_projection_that_ends_within_any_page_leaves_none_of_it_and_goes_on_from_the
     for failing in (1..=last.get()).step_by(7).map(Position::new) {
         let path = directory.path().join(format!("failing-{failing}"));
         let views = SqliteViews::open(&path).unwrap();
-        let orders = views.project(FailingAt(failing));
+        let orders = views.project(FailingAt(failing)).unwrap();
         block_on(orders.prepare()).unwrap();
         // Pages of three events, up to the one that fails.
         let failed = loop {
@@ -401,7 +401,7 @@ fn a_page_that_was_read_behind_another_checkpoint_is_not_taken() {
     handle(&store, &[placed("1"), add("1", item("x", 1, "1"))]);
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("views");
-    let orders = caught_up(&store, &path).project(OrderProjection);
+    let orders = caught_up(&store, &path).project(OrderProjection).unwrap();
     let before = contents(&path);
     let page = block_on(store.read_all(ReadAll::after(Position::START))).unwrap();
     let now = block_on(orders.take(Checkpoint::default(), &page)).unwrap();
@@ -433,7 +433,7 @@ fn a_views_file_of_another_or_a_longer_store_is_refused_with_what_to_do() {
     handle(&store, &[placed("1"), pay("1")]);
     caught_up(&store, &path);
     let refused = |other: &Arc<dyn EventStore>| {
-        let orders = SqliteViews::open(&path).unwrap().project(OrderProjection);
+        let orders = SqliteViews::open(&path).unwrap().project(OrderProjection).unwrap();
         block_on(Runner::new(Arc::clone(other), Arc::new(orders)).catch_up()).unwrap_err().to_string()
     };
     let other: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -465,7 +465,7 @@ fn an_event_without_its_order_stops_the_view_and_is_named() {
     let event = NewEvent::json("PaymentCompletedEvent", &data).unwrap();
     block_on(store.append(&Order::stream("1").unwrap(), ExpectedVersion::Any, vec![event])).unwrap();
     let directory = TempDir::new().unwrap();
-    let orders = SqliteViews::open(directory.path().join("views")).unwrap().project(OrderProjection);
+    let orders = SqliteViews::open(directory.path().join("views")).unwrap().project(OrderProjection).unwrap();
     let error = block_on(Runner::new(store, Arc::new(orders)).catch_up()).unwrap_err().to_string();
     assert!(error.contains("position 1") && error.contains("Order not found: 1"), "{error}");
 }

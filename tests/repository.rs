@@ -352,6 +352,29 @@ fn an_event_of_an_unknown_type_is_an_error_unless_it_is_to_be_passed_over() {
 }
 
 #[test]
+fn whoever_reads_the_whole_log_tells_its_own_events_by_category_and_type() {
+    let store = Faulty::default();
+    counted(&store, 2);
+    let payload = serde_json::json!({ "by": 7 });
+    for (stream, event_type) in [("counter-1-b", "Counted"), ("counters-1", "Counted"), ("counter-1", "Lost")] {
+        let event = NewEvent::json(event_type, &payload).unwrap();
+        block_on(store.append(&stream.parse().unwrap(), ExpectedVersion::Any, vec![event])).unwrap();
+    }
+    let log = block_on(store.read_all(ReadAll::after(Position::START))).unwrap();
+    let told = |event| match Counter::<1>::event_of(event).unwrap() {
+        Some((id, CounterEvent::Opened)) => format!("{id} opened"),
+        Some((id, CounterEvent::Counted { by })) => format!("{id} counted {by}"),
+        None => "another's".to_owned(),
+    };
+    let told: Vec<_> = log.iter().map(told).collect();
+    assert_eq!(told, ["1 opened", "1 counted 1", "1-b counted 7", "another's", "another's"]);
+    let broken = NewEvent::json("Counted", &serde_json::json!({})).unwrap();
+    block_on(store.append(&"counter-1".parse().unwrap(), ExpectedVersion::Any, vec![broken])).unwrap();
+    let last = block_on(store.read_all(ReadAll::after(Position::new(5)))).unwrap();
+    assert!(matches!(Counter::<1>::event_of(&last[0]), Err(ModelError::UnreadableEvent { .. })));
+}
+
+#[test]
 fn a_conflict_is_decided_again_at_once_and_then_after_short_waits() {
     let store = Faulty::default();
     counted(&store, 1);

@@ -3,7 +3,7 @@
 #![cfg(feature = "users")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, thread};
 
 use factlog::{
     EventStore, MemoryStore, Options, Position, ReadStream, block_on,
@@ -156,8 +156,8 @@ impl Scene {
         let directory = TempDir::new().unwrap();
         let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
         let views = SqliteViews::open(directory.path().join("views.sqlite")).unwrap();
-        let runner = Runner::new(Arc::clone(&store), Arc::new(views.project(UserProjection)));
-        let queries = UserQueryHandler::new(views.clone()).bus().unwrap();
+        let runner = Runner::new(Arc::clone(&store), Arc::new(views.project(UserProjection).unwrap()));
+        let queries = UserQueryHandler::new(views.clone()).into_bus().unwrap();
         let users = UserService::new(store).unwrap();
         let scene = Scene { users, runner, queries, views, _directory: directory };
         for (minute, (id, name, email)) in creations.iter().enumerate() {
@@ -201,6 +201,37 @@ fn the_view_follows_the_events_of_users_and_of_nothing_else() {
     scene.ask(request("a", 8, UserAction::Delete));
     assert_eq!(get("a"), None);
     assert_eq!(scene.found(None, None), ["b"]);
+}
+
+#[test]
+fn what_is_asked_before_anything_was_projected_finds_nobody() {
+    let scene = Scene::of(&[]);
+    block_on(scene.users.handle(creation("a", 0, "Ann", "ann@example.com"))).unwrap();
+    let get = GetUser { user_id: "a".into(), consistency: Consistency::AsIs };
+    assert_eq!(block_on(scene.queries.ask(get)).unwrap(), None);
+    assert!(scene.found(None, None).is_empty());
+}
+
+#[test]
+fn a_page_and_its_total_are_of_one_state_also_while_others_write() {
+    let scene = Scene::of(&[]);
+    let (users, runner, queries) = (&scene.users, &scene.runner, &scene.queries);
+    let everybody = || GetUsers { page: Page::new(1, 1000).unwrap(), ..GetUsers::default() };
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for minute in 0..40 {
+                block_on(users.handle(creation(&minute.to_string(), minute, "Ann", "ann@example.com"))).unwrap();
+                block_on(runner.catch_up()).unwrap();
+            }
+        });
+        let mut seen = HashSet::new();
+        while !writing.is_finished() || seen.is_empty() {
+            let page = block_on(queries.ask(everybody())).unwrap();
+            assert_eq!(page.users.len() as u64, page.pagination.total);
+            seen.insert(page.pagination.total);
+        }
+    });
+    assert_eq!(scene.page(everybody()).pagination.total, 40);
 }
 
 #[test]

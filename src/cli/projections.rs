@@ -162,7 +162,7 @@ impl Projections {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(place)?;
         let views = SqliteViews::open(views::file(self.views, place))?;
-        let known = Known { projections: views::projections(&views), store };
+        let known = Known { projections: views::projections(&views)?, store };
         match self.command {
             ProjectionsCommand::List => known.all().iter().try_for_each(|runner| status(runner, out)),
             ProjectionsCommand::Run { names, once, on_failure } => known.run(&names, once, on_failure, out),

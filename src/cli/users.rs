@@ -126,5 +126,5 @@ fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &
 fn queries(place: &Place, views: &Path, freshness: Freshness) -> Result<QueryBus, Failure> {
     let store = open::for_reading(place)?;
     let views = views::fresh(&store, views, UserProjection, freshness)?;
-    Ok(UserQueryHandler::new(views).bus()?)
+    Ok(UserQueryHandler::new(views).into_bus()?)
 }

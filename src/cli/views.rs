@@ -26,8 +26,8 @@ use super::{
 const VIEWS_FILE: &str = "views.sqlite";
 
 /// The projections of the sample domains, with their tables in this file.
-pub fn projections(views: &SqliteViews) -> Vec<Arc<dyn ReadModel>> {
-    vec![Arc::new(views.project(OrderProjection)), Arc::new(views.project(UserProjection))]
+pub fn projections(views: &SqliteViews) -> Result<Vec<Arc<dyn ReadModel>>, Failure> {
+    Ok(vec![Arc::new(views.project(OrderProjection)?), Arc::new(views.project(UserProjection)?)])
 }
 
 /// The read model's file: the one named, or the one in the store's directory.
@@ -65,7 +65,7 @@ pub fn fresh(
 ) -> Result<SqliteViews, Failure> {
     let views = SqliteViews::open(file)?;
     let name = projection.name();
-    let runner = runner(store, Arc::new(views.project(projection)));
+    let runner = runner(store, Arc::new(views.project(projection)?));
     match freshness.at_least {
         Some(position) => {
             let asked = Consistency::at_least(Position::new(position)).within(Duration::from_secs(freshness.within));

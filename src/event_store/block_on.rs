@@ -38,16 +38,17 @@ thread_local! {
 }
 
 /// Leaves work to the thread that polls, if it is in [`block_on`]: it is done before the thread sleeps, and at the latest
-/// when [`block_on`] ends, however it ends. Whether it was taken.
-pub(crate) fn leave_to_this_thread(work: impl FnOnce() + 'static) -> bool {
-    let leave = |left: &RefCell<Option<Vec<Work>>>| match &mut *left.borrow_mut() {
-        Some(left) => {
-            left.push(Box::new(work));
-            true
+/// when [`block_on`] ends, however it ends. Given back if the thread drives nothing.
+pub(crate) fn leave_to_this_thread<W: FnOnce() + 'static>(work: W) -> Result<(), W> {
+    let mut work = Some(work);
+    let leave = |left: &RefCell<Option<Vec<Work>>>| {
+        if let Some(left) = &mut *left.borrow_mut() {
+            left.extend(work.take().map(|work| Box::new(work) as Work));
         }
-        None => false,
     };
-    LEFT.try_with(leave).unwrap_or(false)
+    // A thread that is about to end drives nothing.
+    let _ = LEFT.try_with(leave);
+    work.map_or(Ok(()), Err)
 }
 
 /// The time in which this thread drives a future. It may lie within another such time.
@@ -117,11 +118,11 @@ mod tests {
 
     #[test]
     fn what_is_left_to_the_thread_is_done_before_it_sleeps_and_when_the_future_ends_in_whatever_way() {
-        assert!(!leave_to_this_thread(|| {}), "nobody drives a future here");
+        assert!(leave_to_this_thread(|| {}).is_err(), "nobody drives a future here");
         let done = std::rc::Rc::new(RefCell::new(Vec::new()));
         let leave = |name: &'static str| {
             let done = done.clone();
-            assert!(leave_to_this_thread(move || done.borrow_mut().push(name)));
+            assert!(leave_to_this_thread(move || done.borrow_mut().push(name)).is_ok());
         };
         let mut polls = 0;
         block_on(std::future::poll_fn(|_| {
@@ -146,7 +147,7 @@ mod tests {
         });
         assert!(std::panic::catch_unwind(panicking).is_err());
         assert_eq!(done.borrow().last(), Some(&"panic"));
-        assert!(!leave_to_this_thread(|| {}));
+        assert!(leave_to_this_thread(|| {}).is_err());
     }
 
     #[test]

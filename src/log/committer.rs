@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Something to be done on the committer's thread.
-type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
+/// Something that takes as long as the disk does.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// What the committer is asked for.
 #[derive(Default)]
@@ -40,13 +40,13 @@ struct Asks {
     sync: bool,
     /// When to sync, by the disk's clock.
     due: Option<Duration>,
-    jobs: VecDeque<Job<'static>>,
+    jobs: VecDeque<Job>,
 }
 
 enum Ask {
     Lead,
     Sync,
-    Job(Job<'static>),
+    Job(Job),
     /// Nothing, until this time has passed.
     Nothing(Option<Duration>),
 }
@@ -145,7 +145,7 @@ impl Log {
         // Always the same thread.
         let _ = self.committer.id.set(thread::current().id());
         loop {
-            let work: Job<'_> = match self.commit.signal.next(&*self.disk) {
+            let work: Box<dyn FnOnce() + '_> = match self.commit.signal.next(&*self.disk) {
                 Ask::Lead => Box::new(|| self.commit.lead_for_others()),
                 Ask::Job(job) => job,
                 // Whoever waits for it hears of an error, and so does everybody later.
@@ -159,18 +159,22 @@ impl Log {
         }
     }
 
-    /// Gives an append that needs `bytes` to the committer. The bytes were counted as parked.
-    pub(crate) fn hand_over(self: &Arc<Log>, bytes: usize, append: impl FnOnce() + Send + 'static) {
+    /// An append that needs `bytes`, which were counted as parked, as something that a thread can do which may take long.
+    pub(crate) fn parked(self: &Arc<Log>, bytes: usize, append: impl FnOnce() + Send + 'static) -> Job {
         let log = self.clone();
-        let job = Box::new(move || {
+        Box::new(move || {
             append();
             let mut sequencer = log.commit.look();
             sequencer.parked -= bytes;
             let queued = if sequencer.is_crowded() { Vec::new() } else { std::mem::take(&mut sequencer.queued) };
             drop(sequencer);
             wake_all(queued);
-        });
-        self.commit.signal.ask(|asks| asks.jobs.push_back(job));
+        })
+    }
+
+    /// Gives a parked append to the committer.
+    pub(crate) fn hand_over(&self, append: Job) {
+        self.commit.signal.ask(|asks| asks.jobs.push_back(append));
     }
 
     /// Ends the committer, when it has done everything that it was given.

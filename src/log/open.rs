@@ -193,13 +193,13 @@ impl Log {
         self.commit.lead_up_to(target);
     }
 
-    /// Sees to it that everything up to `target` is committed though nobody waits for it.
-    pub(crate) fn push(self: &Arc<Log>, target: Position) {
+    /// Sees to it that everything up to `target` is committed though nobody waits for it. `lead` as for [`Log::poll`].
+    pub(crate) fn push(self: &Arc<Log>, target: Position, lead: impl FnOnce() -> bool) {
         if self.visible() >= target {
             return;
         }
         match self.start_committer() {
-            Ok(()) => self.commit.push(target),
+            Ok(()) => self.commit.push(target, lead),
             // Without the thread it is done here. Whoever comes later hears of an error.
             Err(_) => drop(self.wait(target, Goal::Visible)),
         }

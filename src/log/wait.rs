@@ -153,10 +153,16 @@ impl Commit {
         }
     }
 
-    /// Asks the committer to see to everything up to `target`, which nobody may be waiting for.
-    pub(super) fn push(&self, target: Position) {
+    /// Has everything up to `target` seen to, which nobody may be waiting for: by whom `lead` finds, else by the committer.
+    pub(super) fn push(&self, target: Position, lead: impl FnOnce() -> bool) {
         if !self.has_reached(target, Goal::Visible) {
-            self.look().want(target, || self.signal.lead());
+            self.look().want(target, || self.lead_or_ask(lead));
+        }
+    }
+
+    fn lead_or_ask(&self, lead: impl FnOnce() -> bool) {
+        if !lead() {
+            self.signal.lead();
         }
     }
 
@@ -191,11 +197,7 @@ impl Commit {
         } else {
             sequencer.count(target);
             sequencer.register(target, own);
-            sequencer.want(target, || {
-                if !lead() {
-                    self.signal.lead();
-                }
-            });
+            sequencer.want(target, || self.lead_or_ask(lead));
         }
         Poll::Pending
     }

@@ -76,6 +76,21 @@ pub trait Aggregate: Default + Send + Sync + 'static {
         }
         StreamName::new(format!("{}-{id}", Self::CATEGORY))
     }
+
+    /// The id of the aggregate that an event belongs to, and what happened; `None` when it is of another category, or of a type
+    /// that this one never knew. For whoever reads the whole log: projections, and handlers of events.
+    ///
+    /// # Errors
+    ///
+    /// As for [`DomainEvent::from_recorded`].
+    fn event_of(event: &RecordedEvent) -> Result<Option<(&str, Self::Event)>, ModelError> {
+        match event.stream_str().split_once('-') {
+            Some((category, id)) if category == Self::CATEGORY => {
+                Ok(Self::Event::from_recorded(event)?.map(|happened| (id, happened)))
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// An aggregate with its identity, the version that it was loaded at, and what was decided on it since.

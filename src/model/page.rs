@@ -71,3 +71,28 @@ impl Default for Page {
         Page { number: 1, limit: 10 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_or_limit_below_1_is_refused_and_the_farthest_page_has_an_offset() {
+        for (page, limit, what) in [(0, 10, "page"), (-1, 10, "page"), (1, 0, "limit"), (1, i64::MIN, "limit")] {
+            let bad = Page::new(page, limit).unwrap_err();
+            assert_eq!(bad.what, what);
+            assert!(bad.to_string().ends_with("it must be at least 1"), "{bad}");
+        }
+        let farthest = Page::new(i64::MAX, i64::MAX).unwrap();
+        assert_eq!((farthest.limit(), farthest.offset()), (i64::MAX, i64::MAX));
+    }
+
+    #[test]
+    fn pages_are_counted_from_1_and_the_last_may_be_short() {
+        let page = Page::new(3, 10).unwrap();
+        assert_eq!((page.limit(), page.offset()), (10, 20));
+        assert_eq!(page.of(21), Pagination { page: 3, limit: 10, total: 21, total_pages: 3 });
+        assert_eq!(page.of(20).total_pages, 2);
+        assert_eq!(page.of(0).total_pages, 0);
+    }
+}

@@ -200,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_attempt_is_made_however_few_are_allowed() {
+        let sleep = Noted::default();
+        for policy in [RetryPolicy::default().attempts(0), RetryPolicy::once()] {
+            let tried = policy.run(&sleep, |_| true, || std::future::ready(Err::<(), _>("first")));
+            assert_eq!((block_on(tried), sleep.0.lock().len()), (Err("first"), 0));
+        }
+    }
+
+    #[test]
     fn what_is_not_retryable_is_tried_once() {
         let sleep = Noted::default();
         let attempts = Cell::new(0);

@@ -202,5 +202,6 @@ fn statuses_are_read_as_they_are_written() {
         assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
     }
     assert_eq!("paid".parse(), Ok(OrderStatus::Paid));
-    assert!("SENT".parse::<OrderStatus>().is_err());
+    let unknown = "SENT".parse::<OrderStatus>().unwrap_err().to_string();
+    assert!(unknown.contains("`SENT`") && OrderStatus::ALL.iter().all(|status| unknown.contains(status.as_str())));
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     event::RecordedEvent,
-    model::{Aggregate, BusinessTime, DomainEvent, ModelError, Projection},
+    model::{Aggregate, BusinessTime, ModelError, Projection},
 };
 
 /// The projection of orders into the table `order_view` of an SQLite database.
@@ -63,13 +63,7 @@ impl Projection<Connection> for OrderProjection {
     }
 
     fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
-        let stream = event.stream();
-        let Some((Order::CATEGORY, order_id)) = stream.as_str().split_once('-') else {
-            return Ok(());
-        };
-        let Some(order_event) = OrderEvent::from_recorded(event)? else {
-            return Ok(());
-        };
+        let Some((order_id, order_event)) = Order::event_of(event)? else { return Ok(()) };
         View { connection: context, order_id, event }.take(&order_event)
     }
 }

@@ -26,7 +26,7 @@ use crate::model::{Consistency, Logging, ModelError, Page, Query, QueryBus, Quer
 /// # };
 /// let store = Arc::new(MemoryStore::new());
 /// let views = SqliteViews::open(file)?;
-/// let orders = Runner::new(store.clone(), Arc::new(views.project(OrderProjection)));
+/// let orders = Runner::new(store.clone(), Arc::new(views.project(OrderProjection)?));
 /// let queries = QueryBus::new().register::<GetOrder, _>(OrderQueryHandler::new(views))?;
 ///
 /// let stop = Stop::new();

@@ -6,7 +6,7 @@ use super::{aggregate::Order, command::OrderCommand, event::OrderEvent};
 use crate::{
     event::{EventType, RecordedEvent},
     event_store::{CursorName, EventStore, Subscribe},
-    model::{Aggregate, DomainEvent, EventHandler, ModelError, Repository},
+    model::{Aggregate, EventHandler, ModelError, Repository},
 };
 
 /// Starts the shipping of each order once it is paid. Run it by an [`EventBus`](crate::model::EventBus).
@@ -76,9 +76,7 @@ impl EventHandler for ShippingOnPayment {
     }
 
     async fn handle(&self, event: &RecordedEvent) -> Result<(), ModelError> {
-        let stream = event.stream();
-        let Some((Order::CATEGORY, order_id)) = stream.as_str().split_once('-') else { return Ok(()) };
-        let Some(OrderEvent::PaymentCompleted { timestamp, .. }) = OrderEvent::from_recorded(event)? else {
+        let Some((order_id, OrderEvent::PaymentCompleted { timestamp, .. })) = Order::event_of(event)? else {
             return Ok(());
         };
         let command = OrderCommand::StartShipping {

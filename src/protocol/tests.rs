@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     codec::{CodecError, CodecId},
-    error::{Action, Damage, Error, Holder, Place},
+    error::{Action, Damage, Error, Holder, Lost, Place},
     event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp},
     event_store::{
         Appended, CursorName, LoadedSnapshot, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats,
@@ -194,6 +194,8 @@ fn every_error() -> Vec<Error> {
         Error::Io { operation: "read", path, source: source(io::ErrorKind::Other) },
         Error::Unavailable { server: "tcp://a:1".into(), reason: text() },
         Error::Unauthorized { reason: text() },
+        Error::Lost(Lost::Positions { first: Position::new(3), last: position }),
+        Error::Lost(Lost::Version { stream: stream(), version }),
         Error::Remote { code: 4711, action: Action::Retry, message: text() },
     ]);
     all

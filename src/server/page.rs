@@ -111,6 +111,17 @@ impl<'a> Filling<'a> {
         *self.limit > 0 && !self.more
     }
 
+    /// The next event, if there is one. An error behind events waits: it comes again with the page behind this one.
+    fn go_on<'e>(&mut self, next: Result<Option<&'e RecordedEvent>>) -> Result<Option<&'e RecordedEvent>> {
+        match next {
+            Err(_) if self.frame.events() > 0 => {
+                self.more = true;
+                Ok(None)
+            }
+            next => next,
+        }
+    }
+
     fn page(self) -> Page {
         Page { content: Content::Events(self.frame), more: self.more }
     }
@@ -120,7 +131,7 @@ fn stream_page(read: &mut ReadStream, store: &Store) -> Result<Page> {
     let mut events = store.read_stream(read.clone());
     let ReadStream { from, to, limit, backwards, .. } = read;
     let mut filling = Filling::new(limit);
-    while let Some(event) = events.lend()? {
+    while let Some(event) = filling.go_on(events.lend())? {
         if *backwards {
             *to = event.version().previous();
         } else {
@@ -141,7 +152,7 @@ fn all_page(read: &mut ReadAll, store: &Store, access: &Access) -> Result<Page> 
     let mut events = store.read_all(read.clone().limit(all));
     let ReadAll { after, before, limit, backwards, .. } = read;
     let mut filling = Filling::new(limit);
-    while let Some(event) = events.lend()? {
+    while let Some(event) = filling.go_on(events.lend())? {
         *(if *backwards { &mut *before } else { &mut *after }) = event.position();
         if !filling.take(event, access.sees(event)) {
             break;

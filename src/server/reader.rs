@@ -141,7 +141,8 @@ impl FrameReader {
         const MOST: usize = 1 << 20;
         let mut left = MOST;
         let drain = async {
-            let mut discarded = [0; 4 << 10];
+            // Not on the stack: that of every connection would have it for as long as it lives.
+            let mut discarded = vec![0; 4 << 10];
             while let Ok(read @ 1..) = self.source.read(&mut discarded).await {
                 left = left.saturating_sub(read);
                 if left == 0 {

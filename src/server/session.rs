@@ -76,7 +76,7 @@ const PAGES: usize = 64;
 const PAGES_BYTES: usize = 1 << 20;
 
 /// Answers the pages that a connection asks for. What has come meanwhile is read together: one change of threads for all.
-pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<PageJob>, with: Surroundings) {
+pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>, with: Surroundings) {
     let mut waiting = Vec::new();
     loop {
         if waiting.is_empty() && jobs.recv_many(&mut waiting, PAGES).await == 0 {
@@ -109,7 +109,7 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<PageJob>, wit
 /// A connection whose client is known.
 pub(super) struct Session {
     with: Surroundings,
-    pages: mpsc::UnboundedSender<PageJob>,
+    pages: mpsc::UnboundedSender<Box<PageJob>>,
     streamed: AllStreamed,
     /// Reads and subscriptions that go on until they are canceled, or nobody is there any more.
     streams: JoinSet<()>,
@@ -118,7 +118,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(with: Surroundings, pages: mpsc::UnboundedSender<PageJob>) -> Session {
+    pub(super) fn new(with: Surroundings, pages: mpsc::UnboundedSender<Box<PageJob>>) -> Session {
         Session { with, pages, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
     }
 
@@ -201,11 +201,11 @@ impl Session {
         let out = match self.with.store.sequence_async(appends).await {
             Ok(appended) => {
                 let appended = Box::pin(appended);
-                Out::Append(Appending { request, appended, events, arrived, ticket: Some(ticket) })
+                Out::Append(Box::new(Appending { request, appended, events, arrived, ticket: Some(ticket) }))
             }
             Err(error) => {
                 let frame = writer::answer(&self.with.metrics, request, Err(error), events, arrived);
-                Out::Frame(frame, ticket, Held::default())
+                Out::Frame(Box::new((frame, ticket, Held::default())))
             }
         };
         // Without a writer the connection is at its end; the append takes place all the same.
@@ -227,7 +227,7 @@ impl Session {
 
     fn look_up(&self, request: u64, asked: Asked, ticket: Ticket) {
         // Who answers lives as long as this does.
-        let _ = self.pages.send(PageJob { request, asked, ticket });
+        let _ = self.pages.send(Box::new(PageJob { request, asked, ticket }));
     }
 
     fn subscribe(&mut self, id: u64, resume: Resume, credit: u32, ticket: Ticket) -> Result<(), (Error, Ticket)> {

@@ -49,7 +49,7 @@ impl Surroundings {
     pub(super) async fn send(&self, frame: Frame, ticket: Ticket) {
         let held = self.responses.hold(frame.len()).await;
         // Without a writer the connection is at its end.
-        let _ = self.out.send(Out::Frame(frame, ticket, held));
+        let _ = self.out.send(Out::Frame(Box::new((frame, ticket, held))));
     }
 
     pub(super) async fn answer(&self, request: u64, response: Result<Response>, ticket: Ticket) {
@@ -128,7 +128,7 @@ impl Streamed {
         if flow.open {
             flow.credit = flow.credit.saturating_sub(frame.len() as i64);
             // Under the lock, so that nothing comes behind the answer to a cancel.
-            let _ = with.out.send(Out::Frame(frame, Ticket::default(), held));
+            let _ = with.out.send(Out::Frame(Box::new((frame, Ticket::default(), held))));
         }
         flow.open
     }

@@ -41,12 +41,15 @@ pub(super) struct Ticket {
     pub(super) bytes: Held,
 }
 
-/// What a writer is given.
+/// A frame, with what it holds until it is written: the request's ticket, and its own bytes.
+type Ready = (Frame, Ticket, Held);
+
+/// What a writer is given. In boxes, as the channel keeps room for some of them in every connection, however idle.
 pub(super) enum Out {
-    /// A frame that is ready, with what it holds until it is written: the request's ticket, and its own bytes.
-    Frame(Frame, Ticket, Held),
+    /// A frame that is ready.
+    Frame(Box<Ready>),
     /// An append that is under way.
-    Append(Appending),
+    Append(Box<Appending>),
 }
 
 /// An append that has been sequenced, or will be when there is room.
@@ -97,10 +100,10 @@ pub(super) struct Writer<'a> {
     pub(super) out: mpsc::UnboundedReceiver<Out>,
     pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
-    queue: VecDeque<(Frame, Ticket, Held)>,
+    queue: VecDeque<Box<Ready>>,
     /// Bytes of the first frame of the queue that are written.
     written: usize,
-    appends: FuturesUnordered<Appending>,
+    appends: FuturesUnordered<Box<Appending>>,
 }
 
 impl<'a> Writer<'a> {
@@ -127,7 +130,7 @@ impl<'a> Writer<'a> {
         let mut open = true;
         loop {
             match self.out.poll_recv(context) {
-                Poll::Ready(Some(Out::Frame(frame, ticket, held))) => self.queue.push_back((frame, ticket, held)),
+                Poll::Ready(Some(Out::Frame(ready))) => self.queue.push_back(ready),
                 Poll::Ready(Some(Out::Append(append))) => self.appends.push(append),
                 Poll::Ready(None) => {
                     open = false;
@@ -140,7 +143,7 @@ impl<'a> Writer<'a> {
             Pin::new(&mut self.appends).poll_next(context)
         {
             let frame = answer(self.metrics, request, appended, events, arrived);
-            self.queue.push_back((frame, ticket, Held::default()));
+            self.queue.push_back(Box::new((frame, ticket, Held::default())));
         }
         match (self.queue.is_empty(), open || !self.appends.is_empty()) {
             (false, _) => Poll::Ready(true),
@@ -154,7 +157,7 @@ impl<'a> Writer<'a> {
             let Writer { sink, queue, written, .. } = self;
             let write = std::future::poll_fn(|context| {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
-                let count = Frame::pieces(queue.iter().map(|(frame, ..)| frame), *written, &mut pieces);
+                let count = Frame::pieces(queue.iter().map(|ready| &ready.0), *written, &mut pieces);
                 Pin::new(&mut *sink).poll_write_vectored(context, &pieces[..count])
             });
             match timeout(self.patience, write).await {
@@ -173,10 +176,10 @@ impl<'a> Writer<'a> {
     fn advance(&mut self, bytes: usize) {
         self.metrics.sent_bytes.inc_by(bytes as u64);
         self.written += bytes;
-        while let Some((frame, ..)) = self.queue.front()
-            && self.written >= frame.len()
+        while let Some(ready) = self.queue.front()
+            && self.written >= ready.0.len()
         {
-            self.written -= frame.len();
+            self.written -= ready.0.len();
             self.queue.pop_front();
         }
     }

@@ -14,14 +14,14 @@ use std::{
 
 use super::{
     Pending, Store,
-    pending::await_log,
+    pending::{await_log, lead_here},
     request::{Request, Sequenced},
 };
 use crate::{
     disk::planted,
     error::{Error, Result},
     event::{InvalidInput, NewEvent, StreamName},
-    event_store::{Appended, StreamAppend},
+    event_store::{Appended, StreamAppend, leave_to_this_thread},
     log::{Admission, Goal, wake_task},
     sync::Mutex,
     version::{ExpectedVersion, Position},
@@ -113,7 +113,7 @@ impl Store {
                     let presses = sequencing.is_pressing();
                     drop(sequencing);
                     if presses {
-                        inner.log.push(last(&placed));
+                        inner.log.push(last(&placed), || false);
                     }
                     return one(placed).map(|appended| Pending::new(&inner.log, appended));
                 }
@@ -299,7 +299,8 @@ impl Drop for Answering {
 }
 
 impl Store {
-    /// Sequences a task's append, or leaves it to the committer when that would take long.
+    /// Sequences a task's append. When that would take long it is left to this thread, if it drives the task and would else
+    /// sleep, or to the committer.
     fn admit(&self, request: &mut Option<Request>, waker: &Waker) -> Poll<Result<Admitted>> {
         let Some(mut taken) = request.take() else { return Poll::Pending };
         let (inner, bytes) = (&*self.inner, taken.footprint());
@@ -313,15 +314,18 @@ impl Store {
                 // Not the whole store: its last owner must not be the thread that closing it waits for.
                 let (log, index, recents) = (inner.log.clone(), inner.index.clone(), inner.recents.clone());
                 let answering = Answering(Some(ticket.clone()));
-                inner.log.hand_over(bytes, move || {
+                let append = inner.log.parked(bytes, move || {
                     let sequence = |mut sequencing| taken.sequence(&mut sequencing, &index, &recents);
                     let sequenced = log.sequence(bytes).and_then(sequence);
                     if let Ok(Sequenced::Placed(placed)) = &sequenced {
                         // The task may be gone.
-                        log.push(last(placed));
+                        log.push(last(placed), || lead_here(&log, last(placed)));
                     }
                     answering.answer(sequenced.map(|sequenced| (taken, sequenced)));
                 });
+                if let Err(append) = leave_to_this_thread(append) {
+                    inner.log.hand_over(append);
+                }
                 Poll::Ready(Ok(Admitted::Parked(ticket)))
             }
             Admission::Crowded => {

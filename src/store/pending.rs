@@ -74,9 +74,15 @@ impl Future for Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.awaited {
-            self.log.push(self.appended.position);
+            self.log.push(self.appended.position, || false);
         }
     }
+}
+
+/// Has this thread see to the commit of everything up to `target` before it sleeps, if it drives a future; whether it does.
+pub(super) fn lead_here(log: &Arc<Log>, target: Position) -> bool {
+    let log = log.clone();
+    leave_to_this_thread(move || log.lead_up_to(target)).is_ok()
 }
 
 /// Waits for the log as a task.
@@ -88,13 +94,7 @@ pub(super) fn await_log(
     context: &mut Context<'_>,
 ) -> Poll<Result<()>> {
     match log.start_committer() {
-        Ok(()) => {
-            let lead = || {
-                let log = log.clone();
-                leave_to_this_thread(move || log.lead_up_to(target))
-            };
-            log.poll(target, goal, waiter, context.waker(), lead)
-        }
+        Ok(()) => log.poll(target, goal, waiter, context.waker(), || lead_here(log, target)),
         // Without the thread it is done here: better late than an answer that is wrong.
         Err(_) => Poll::Ready(log.wait(target, goal)),
     }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, named_params};
 use super::{aggregate::User, event::UserEvent};
 use crate::{
     event::RecordedEvent,
-    model::{Aggregate, DomainEvent, ModelError, Projection},
+    model::{Aggregate, ModelError, Projection},
 };
 
 /// The projection of users into the table `user_view` of an SQLite database.
@@ -40,12 +40,7 @@ impl Projection<Connection> for UserProjection {
     }
 
     fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
-        let Some((User::CATEGORY, id)) = event.stream_str().split_once('-') else {
-            return Ok(());
-        };
-        let Some(user_event) = UserEvent::from_recorded(event)? else {
-            return Ok(());
-        };
+        let Some((id, user_event)) = User::event_of(event)? else { return Ok(()) };
         let changed = match &user_event {
             UserEvent::Created { name, email, timestamp, .. } => context
                 .prepare_cached(

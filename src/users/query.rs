@@ -74,13 +74,13 @@ impl UserQueryHandler {
         UserQueryHandler { views }
     }
 
-    /// A bus that knows these queries.
+    /// A bus that leads each of these queries here, and logs it.
     ///
     /// # Errors
     ///
     /// None that an application sees: each query has one handler.
-    pub fn bus(&self) -> Result<QueryBus, ModelError> {
-        QueryBus::new().with(Logging).register::<GetUser, _>(self.clone())?.register::<GetUsers, _>(self.clone())
+    pub fn into_bus(self) -> Result<QueryBus, ModelError> {
+        QueryBus::new().with(Logging).register::<GetUser, _>(self.clone())?.register::<GetUsers, _>(self)
     }
 }
 

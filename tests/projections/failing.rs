@@ -86,6 +86,21 @@ fn what_may_pass_is_tried_again_by_the_policy_and_nothing_else_is() {
 }
 
 #[test]
+fn an_error_of_the_database_ends_the_run_and_is_not_the_events() {
+    for on_failure in [OnFailure::Stop, OnFailure::GoOn] {
+        let scene = Scene::of("a1 a:full a2");
+        let runner = scene.runner(on_failure);
+        let error = block_on(runner.catch_up()).unwrap_err();
+        assert!(matches!(error, ModelError::Sqlite(_)), "{error}");
+        assert!(failed(&runner).is_empty() && !block_on(runner.status()).unwrap().stopped);
+        // There is room again.
+        scene.mend();
+        block_on(runner.catch_up()).unwrap();
+        assert_eq!(scene.taken(), "a:a1,full,a2");
+    }
+}
+
+#[test]
 fn an_event_that_succeeds_at_a_further_attempt_leaves_no_record() {
     /// Mends the projection while it waits.
     struct Mending(Arc<std::sync::atomic::AtomicBool>);

@@ -146,7 +146,7 @@ fn fresh(events: &[RecordedEvent]) -> Vec<String> {
     }
     let directory = tempfile::tempdir().unwrap();
     let views = SqliteViews::open(directory.path().join("fresh")).unwrap();
-    let runner = Runner::new(store, Arc::new(views.project(OrderProjection))).on_failure(OnFailure::GoOn);
+    let runner = Runner::new(store, Arc::new(views.project(OrderProjection).unwrap())).on_failure(OnFailure::GoOn);
     block_on(runner.catch_up()).unwrap();
     contents(views.path())
 }
@@ -162,7 +162,7 @@ fn contents(views: &Path) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
         "SELECT * FROM order_view ORDER BY order_id",
-        "SELECT name, position, event_id, paused FROM projections",
+        "SELECT name, position, event_id, paused FROM projections WHERE position > 0",
         "SELECT projection, position, event_id, stream, version, event_type, event_data, error_message, attempts
          FROM failed_events ORDER BY position",
     ] {

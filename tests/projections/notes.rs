@@ -61,6 +61,10 @@ impl Projection<Connection> for Notes {
                 }
                 .into())
             }
+            false if payload.starts_with("full") => {
+                let full = ffi::Error { code: ErrorCode::DiskFull, extended_code: ffi::SQLITE_FULL };
+                Err(rusqlite::Error::SqliteFailure(full, None).into())
+            }
             _ => Ok(()),
         }
     }
@@ -106,7 +110,7 @@ impl Scene {
     }
 
     pub fn projection(&self) -> SqliteProjection<Notes> {
-        self.views().project(self.notes.clone())
+        self.views().project(self.notes.clone()).unwrap()
     }
 
     /// Tries again without waiting.
@@ -129,7 +133,7 @@ impl Scene {
         let (directory, notes) = (tempfile::tempdir().unwrap(), self.notes.clone());
         let file = directory.path().join("fresh");
         let views = SqliteViews::open(&file).unwrap();
-        block_on(Runner::new(self.store.clone(), Arc::new(views.project(notes))).catch_up()).unwrap();
+        block_on(Runner::new(self.store.clone(), Arc::new(views.project(notes).unwrap())).catch_up()).unwrap();
         taken(&file)
     }
 }

@@ -19,7 +19,7 @@ use crate::notes::{Notes, Scene, taken};
 /// The projection as a later version of the program has it.
 fn marked(scene: &Scene, mark: &'static str) -> Runner {
     let notes = Notes { mark, ..scene.notes.clone() };
-    Runner::new(scene.store.clone(), Arc::new(scene.views().project(notes)))
+    Runner::new(scene.store.clone(), Arc::new(scene.views().project(notes).unwrap()))
 }
 
 #[test]

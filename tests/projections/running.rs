@@ -69,8 +69,8 @@ impl Projection<Connection> for Other {
 fn projections_side_by_side_have_places_and_failures_of_their_own() {
     let scene = Scene::of("a1 a:bad a2");
     let views = scene.views();
-    let notes = Runner::new(scene.store.clone(), Arc::new(views.project(scene.notes.clone())));
-    let others = Runner::new(scene.store.clone(), Arc::new(views.project(Other)));
+    let notes = Runner::new(scene.store.clone(), Arc::new(views.project(scene.notes.clone()).unwrap()));
+    let others = Runner::new(scene.store.clone(), Arc::new(views.project(Other).unwrap()));
     let stop = Stop::new();
     thread::scope(|scope| {
         let failing = scope.spawn(|| block_on(notes.retry_policy(RetryPolicy::once()).run(&stop)));

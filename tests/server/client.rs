@@ -3,9 +3,11 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use factlog::{
-    CodecId, CursorName, Error, EventStore, ExpectedVersion, InvalidInput, Position, ReadAll, ReadStream, Snapshot,
-    StreamAppend, Subscribe, Version, block_on, limits,
+    CodecId, CursorName, Error, EventStore, ExpectedVersion, InvalidInput, Options, Position, ReadAll, ReadStream,
+    Snapshot, StreamAppend, Subscribe, Version, block_on, limits,
 };
+
+use tempfile::TempDir;
 
 use crate::support::{LONG, Served, event, patient, stream};
 
@@ -243,6 +245,40 @@ fn the_largest_append_goes_over_and_one_more_byte_is_refused() {
     assert_eq!(read.iter().map(|event| event.payload().len()).sum::<usize>(), limits::APPEND_BYTES - 12);
     let more = client.append(&name, ExpectedVersion::Any, vec![event(half), event(half), event(6)]).unwrap_err();
     assert!(matches!(more, Error::Invalid(InvalidInput::TooLarge { .. })), "{more:?}");
+}
+
+#[test]
+fn events_before_a_damaged_one_still_come_and_then_the_error_that_names_the_place() {
+    let directory = TempDir::new().unwrap();
+    let store = Options::new().first_segment_bytes(8 << 10).segment_bytes(8 << 10).open(directory.path()).unwrap();
+    for number in 1..=60 {
+        let payload = format!("event {number:03} {}", "x".repeat(500));
+        store.append(&stream("a"), ExpectedVersion::Any, vec![event(payload)]).unwrap();
+    }
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(directory.path().join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(9).position(|bytes| bytes == b"event 010") {
+            bytes[at] ^= 1;
+            // In place: the segment is mapped.
+            use std::os::unix::fs::FileExt;
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_at(&bytes[at..=at], at as u64).unwrap();
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1);
+    let served = Served::store(store, directory, patient(), "127.0.0.1:0".parse().unwrap(), || {});
+    let client = served.client();
+    for read in [client.read(&stream("a")), client.read(ReadAll::after(Position::START))] {
+        let read: Vec<_> = read.collect();
+        let positions: Vec<u64> =
+            read[..read.len() - 1].iter().map(|event| event.as_ref().unwrap().position().get()).collect();
+        assert_eq!(positions, (1..10).collect::<Vec<_>>());
+        let Some(Err(Error::Damaged(damage))) = read.last() else { panic!("{:?}", read.last()) };
+        assert_eq!(damage.place.position, Position::new(10));
+    }
+    assert_eq!(client.read(ReadAll::after(Position::new(10))).map(Result::unwrap).count(), 50);
 }
 
 #[test]

@@ -38,7 +38,7 @@ const RATE_AGE_MICROS: i64 = 10_000_000;
 /// # let file = directory.path().join("views.sqlite");
 /// let store = Arc::new(MemoryStore::new());
 /// let views = SqliteViews::open(file)?;
-/// let orders = Runner::new(store.clone(), Arc::new(views.project(OrderProjection)));
+/// let orders = Runner::new(store.clone(), Arc::new(views.project(OrderProjection)?));
 /// // Everything that is there already ...
 /// block_on(orders.catch_up())?;
 /// // ... and what comes, until it is stopped.

@@ -58,7 +58,7 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
     }
 
     /// Creates the tables with the first checkpoint; later calls only read.
-    fn prepare_now(&self) -> Result<ReadModelState, ModelError> {
+    pub(super) fn prepare_now(&self) -> Result<ReadModelState, ModelError> {
         if self.views.path().as_os_str().is_empty() || !self.is_there(&*self.views.read()?)? {
             self.in_transaction(|transaction| {
                 if !self.is_there(&transaction)? {

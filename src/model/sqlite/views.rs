@@ -112,9 +112,16 @@ impl SqliteViews {
         &self.inner.path
     }
 
-    /// A projection with its tables in this file.
-    pub fn project<P: Projection<Connection>>(&self, projection: P) -> SqliteProjection<P> {
-        SqliteProjection::new(self.clone(), projection)
+    /// A projection with its tables in this file. They are made if there are none yet, so that queries find them empty before
+    /// anything was projected.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, and what [`Projection::set_up`] returns.
+    pub fn project<P: Projection<Connection>>(&self, projection: P) -> Result<SqliteProjection<P>, ModelError> {
+        let projected = SqliteProjection::new(self.clone(), projection);
+        projected.prepare_now()?;
+        Ok(projected)
     }
 
     /// A connection for queries.
