@@ -15,6 +15,7 @@ use std::{
 
 use shuttle::{
     Config, Runner,
+    rand::{RngCore, thread_rng},
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, UncontrolledNondeterminismCheckScheduler},
     thread::{self, JoinHandle},
 };
@@ -301,8 +302,22 @@ pub(super) fn join<T>(threads: Vec<JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panicked| resume_unwind(panicked))).collect()
 }
 
+/// Wakes a thread, as a runtime's waker does.
+struct Plain(thread::Thread);
+
+impl Wake for Plain {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future, on a thread that does what is left to it or on one that does not: then the committer does it.
 pub(super) fn block<F: Future>(future: F) -> F::Output {
-    block_on(future)
+    if thread_rng().next_u64().is_multiple_of(2) {
+        block_on(future)
+    } else {
+        drive(future, &Waker::from(Arc::new(Plain(thread::current()))))
+    }
 }
 
 fn config() -> Config {
