@@ -65,6 +65,7 @@ mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "users")]

@@ -20,6 +20,24 @@ pub enum Bug {
     SnapshotAhead,
     /// No checksum knows how long a record is.
     LengthOutOfChecksum,
+    /// Those whose append is durable are woken before that can be seen.
+    PublishAfterWaking,
+    /// Those who follow are woken before there is anything to see.
+    TellFollowersBeforePublishing,
+    /// After an error one of those who wait is not woken.
+    ForgetWaiterAfterError,
+    /// Whoever has written does not say that the next batch waits for nobody but the committer.
+    ForgetWantedBatch,
+    /// Whoever began a segment does not say that the log goes on.
+    LeaveThemHeld,
+    /// Whoever held the log still does not say that it goes on.
+    LeaveThemHeldStill,
+    /// Tasks that wait for room in the buffer are not woken when it has been written.
+    ForgetThoseWhoWaitForRoom,
+    /// A task that was woken does not look whether it must register anew.
+    SleepWithoutLooking,
+    /// An append is refused for what is not durable yet.
+    RefuseBeforeDurable,
 }
 
 #[cfg(feature = "sim")]

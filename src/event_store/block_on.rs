@@ -10,8 +10,12 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
     time::{Duration, Instant},
+};
+
+use crate::sync::{
+    thread::{self, Thread},
+    thread_local,
 };
 
 struct Unpark(Thread);
@@ -54,12 +58,12 @@ struct Driving {
 
 impl Driving {
     fn begin() -> Driving {
-        Driving { outer: LEFT.replace(Some(Vec::new())) }
+        Driving { outer: LEFT.with(|left| left.replace(Some(Vec::new()))) }
     }
 
     /// Does what was left, and tells whether there was any.
     fn work(&self) -> bool {
-        let work = LEFT.with_borrow_mut(|left| left.as_mut().map(mem::take)).unwrap_or_default();
+        let work = LEFT.with(|left| left.borrow_mut().as_mut().map(mem::take)).unwrap_or_default();
         let any = !work.is_empty();
         work.into_iter().for_each(|work| work());
         any
@@ -69,7 +73,7 @@ impl Driving {
 impl Drop for Driving {
     fn drop(&mut self) {
         self.work();
-        LEFT.set(self.outer.take());
+        LEFT.with(|left| left.replace(self.outer.take()));
     }
 }
 

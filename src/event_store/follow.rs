@@ -85,8 +85,12 @@ impl<S: Followed> Following<S> {
                 };
                 // With nothing there that was asked for, all up to the newest is done with.
                 self.read = self.page.back().map_or(newest, RecordedEvent::position);
+            } else if let Err(error) = self.store.is_going_on() {
+                // What became visible between the look and the end of it all is given out first.
+                if self.read == self.store.newest() {
+                    return Poll::Ready(Err(error));
+                }
             } else {
-                self.store.is_going_on()?;
                 ready!(self.watcher.poll(context));
             }
         }
@@ -103,5 +107,64 @@ impl<S: Followed> Following<S> {
             return Err(InvalidInput::NotGivenOut { position, given: self.given }.into());
         }
         self.store.save_cursor(name, position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        task::Waker,
+    };
+
+    use super::*;
+    use crate::{
+        error::Error,
+        event::{EventId, EventType, Recorded, StreamName, Timestamp},
+        event_store::Watchers,
+        version::Version,
+    };
+
+    /// A store that takes one more event while it is asked whether it goes on, and then ends.
+    #[derive(Default)]
+    struct Ending(AtomicU64);
+
+    impl Followed for Ending {
+        fn page(&self, read: ReadAll) -> Result<Vec<RecordedEvent>> {
+            let (position, version) = (read.after.next(), Version::new(1));
+            let (id, timestamp) = (EventId::from(uuid::Uuid::nil()), Timestamp::from_micros(0));
+            let recorded = Recorded { position, version, id, timestamp };
+            let (stream, event_type) = (StreamName::new("s").unwrap(), EventType::new("E").unwrap());
+            Ok(vec![RecordedEvent::new(recorded, &stream, &event_type, b"", b"")])
+        }
+
+        fn newest(&self) -> Position {
+            Position::new(self.0.load(Ordering::SeqCst))
+        }
+
+        fn is_going_on(&self) -> Result<()> {
+            self.0.store(1, Ordering::SeqCst);
+            Err(Error::OutcomeUnknown { reason: "a sync failed".into() })
+        }
+
+        fn load_cursor(&self, _: &CursorName) -> Result<Position> {
+            Ok(Position::START)
+        }
+
+        fn save_cursor(&self, _: &CursorName, _: Position) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_became_visible_just_before_the_end_is_given_out_before_the_error() {
+        let watcher = Arc::new(Watchers::default()).register(vec![]);
+        let mut following = Following::new(Ending::default(), Subscribe::new(), watcher).unwrap();
+        let mut next = || following.poll_next(&Context::from_waker(Waker::noop()));
+        assert!(matches!(next(), Poll::Ready(Ok(event)) if event.position().get() == 1));
+        assert!(matches!(next(), Poll::Ready(Err(Error::OutcomeUnknown { .. }))));
     }
 }

@@ -15,14 +15,14 @@
 use std::{
     collections::HashMap,
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+};
 
 /// What an event is about: its stream, its type, its category.
 pub(crate) type Topic = u64;
@@ -139,6 +139,11 @@ impl Drop for Watcher {
         self.watchers.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[path = "watch_loom_tests.rs"]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
 use super::{
     hash::ListHash,
     heads::Heads,
@@ -18,6 +16,7 @@ use super::{
 use crate::{
     disk::Disk,
     error::{Damage, Error, Result},
+    sync::{Condvar, Mutex, RwLock},
     version::{Position, Version},
 };
 

@@ -5,14 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     merge,
     run::{INDEX, Run},
     set::Shared,
 };
-use crate::{disk::DiskThread, error::Error, version::Position};
+use crate::{disk::DiskThread, error::Error, sync::Mutex, version::Position};
 
 /// Starts with the first thing that there is to do.
 #[derive(Debug)]

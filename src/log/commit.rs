@@ -22,16 +22,7 @@
 //! - after a failed write or sync, or a panic on the way, nothing more is written or acknowledged: every waiter and every later append hears
 //!   "outcome unknown", and nothing is retried.
 
-use std::{
-    fmt, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use super::{
     committer::Signal,
@@ -43,14 +34,21 @@ use super::{
 use crate::{
     disk::{Disk, SharedWord, planted},
     error::{Error, Result},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     version::Position,
 };
 
+/// Where a model checker tries how threads meet, a few appends are many.
+const FEW_BYTES: bool = cfg!(all(test, feature = "shuttle"));
+
 /// An append waits before it adds to a buffer that is larger than this.
-pub(super) const BUFFER_BYTES: usize = 16 << 20;
+pub(super) const BUFFER_BYTES: usize = if FEW_BYTES { 8 << 10 } else { 16 << 20 };
 
 /// Appends that nobody waits for are written when there are more than so many bytes of them.
-const PRESSING_BYTES: usize = 1 << 20;
+const PRESSING_BYTES: usize = if FEW_BYTES { 4 << 10 } else { 1 << 20 };
 
 /// A relaxed log is synced when so much was written since the last time, while more is added: the disk works while the
 /// processor does, and the sync that must be waited for, at the end of a segment, has little left to do.
@@ -194,6 +192,9 @@ impl Sequencer {
     pub(super) fn fail(&mut self, reason: &dyn fmt::Display) -> Vec<Arc<Waiter>> {
         self.poison.get_or_insert_with(|| reason.to_string().into());
         let mut waiters = mem::take(&mut self.filling.waiters);
+        if planted!(ForgetWaiterAfterError) {
+            waiters.pop();
+        }
         waiters.append(&mut self.unsynced);
         waiters.append(&mut self.queued);
         waiters
@@ -388,7 +389,12 @@ impl Commit {
         let mut successor = None;
         match written {
             Ok(()) => {
-                self.publish(batch.last);
+                if planted!(TellFollowersBeforePublishing) {
+                    self.observer.published(&topics);
+                }
+                if !planted!(PublishAfterWaking) {
+                    self.publish(batch.last);
+                }
                 if self.relaxed {
                     sequencer.unsynced_bytes += batch.bytes.len();
                     self.signal.sync_later(now, sequencer.unsynced_bytes > UNSYNCED_BYTES);
@@ -401,11 +407,11 @@ impl Commit {
                 }
                 if sequencer.filling.begun {
                     successor = sequencer.filling.successor();
-                    if successor.is_none() && sequencer.filling.wanted {
+                    if successor.is_none() && sequencer.filling.wanted && !planted!(ForgetWantedBatch) {
                         self.signal.lead();
                     }
                 }
-                if !sequencer.is_crowded() {
+                if !sequencer.is_crowded() && !planted!(ForgetThoseWhoWaitForRoom) {
                     decided.append(&mut sequencer.queued);
                 }
             }
@@ -418,10 +424,15 @@ impl Commit {
             successor.wake(Wake::Lead);
         }
         wake_all(decided);
+        if planted!(PublishAfterWaking) && !failed {
+            self.publish(batch.last);
+        }
         if failed {
             self.observer.failed();
         } else {
-            self.observer.published(&topics);
+            if !planted!(TellFollowersBeforePublishing) {
+                self.observer.published(&topics);
+            }
             self.observer.committed(committed);
         }
     }

@@ -8,16 +8,17 @@ use std::{
     fmt,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, OnceLock},
-    thread::{self, ThreadId},
     time::Duration,
 };
-
-use parking_lot::Mutex;
 
 use super::{open::Log, waiter::wake_all};
 use crate::{
     disk::{Disk, DiskThread},
     error::{Error, Result},
+    sync::{
+        Mutex,
+        thread::{self, ThreadId},
+    },
 };
 
 /// Something that takes as long as the disk does.
@@ -160,14 +161,10 @@ impl Log {
 
     /// An append that needs `bytes`, which were counted as parked, as something that a thread can do which may take long.
     pub(crate) fn parked(self: &Arc<Log>, bytes: usize, append: impl FnOnce() + Send + 'static) -> Job {
-        let log = self.clone();
+        let parked = Parked { log: self.clone(), bytes };
         Box::new(move || {
             append();
-            let mut sequencer = log.commit.look();
-            sequencer.parked -= bytes;
-            let queued = if sequencer.is_crowded() { Vec::new() } else { std::mem::take(&mut sequencer.queued) };
-            drop(sequencer);
-            wake_all(queued);
+            drop(parked);
         })
     }
 
@@ -189,5 +186,21 @@ impl Log {
         if let Some(thread) = signal.thread.get() {
             thread.join();
         }
+    }
+}
+
+/// Bytes that are counted as parked, until the append is sequenced, or falls.
+struct Parked {
+    log: Arc<Log>,
+    bytes: usize,
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let mut sequencer = self.log.commit.look();
+        sequencer.parked -= self.bytes;
+        let queued = if sequencer.is_crowded() { Vec::new() } else { std::mem::take(&mut sequencer.queued) };
+        drop(sequencer);
+        wake_all(queued);
     }
 }

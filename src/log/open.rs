@@ -2,14 +2,9 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Poll, Waker},
 };
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     commit::{Active, Commit, Observer, Sequencer},
@@ -26,6 +21,10 @@ use super::{
 use crate::{
     disk::{Access, Disk, SharedWord},
     error::Result,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     version::Position,
 };
 

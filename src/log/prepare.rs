@@ -13,12 +13,11 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
-
 use super::segment::Segment;
 use crate::{
     disk::{Access, Disk, DiskFile, DiskThread},
     error::{Error, Result},
+    sync::Mutex,
 };
 
 const PREPARED: &str = "prepared";

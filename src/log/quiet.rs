@@ -2,14 +2,12 @@
 //!
 //! The lock is free meanwhile, so that tasks that come to append are not blocked, but told to wait.
 
-use parking_lot::MutexGuard;
-
 use super::{
     commit::{Commit, Sequencer},
     wait::Goal,
     waiter::wake_all,
 };
-use crate::error::Result;
+use crate::{disk::planted, error::Result, sync::MutexGuard};
 
 /// The right to change what the log is written to. The log goes on when it is dropped.
 pub(super) struct Quiet<'a> {
@@ -51,7 +49,9 @@ impl<'a> Quiet<'a> {
         let commit = self.commit;
         std::mem::forget(self);
         sequencer.held = false;
-        commit.changed.notify_all();
+        if !planted!(LeaveThemHeld) {
+            commit.changed.notify_all();
+        }
         sequencer
     }
 }
@@ -62,7 +62,9 @@ impl Drop for Quiet<'_> {
         sequencer.held = false;
         let queued = std::mem::take(&mut sequencer.queued);
         drop(sequencer);
-        self.commit.changed.notify_all();
+        if !planted!(LeaveThemHeldStill) {
+            self.commit.changed.notify_all();
+        }
         wake_all(queued);
     }
 }

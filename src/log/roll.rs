@@ -12,8 +12,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::{
     commit::{Active, Sequencer},
     manifest::Entry,
@@ -23,6 +21,7 @@ use super::{
 use crate::{
     disk::planted,
     error::{Error, Result},
+    sync::MutexGuard,
     version::Position,
 };
 

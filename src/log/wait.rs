@@ -1,18 +1,20 @@
 //! Waiting for a commit: threads sleep and may lead, tasks are suspended and never do.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Poll, Waker},
-    thread,
 };
-
-use parking_lot::MutexGuard;
 
 use super::{
     commit::{Commit, Sequencer},
     waiter::{Waiter, wake_all},
 };
-use crate::{error::Result, version::Position};
+use crate::{
+    disk::planted,
+    error::Result,
+    sync::{MutexGuard, atomic::Ordering, thread},
+    version::Position,
+};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +180,7 @@ impl Commit {
         if self.has_reached(target, goal) {
             return Poll::Ready(Ok(()));
         }
-        if registered {
+        if registered || planted!(SleepWithoutLooking) && waiter.is_some() {
             return Poll::Pending;
         }
         let mut sequencer = self.look();

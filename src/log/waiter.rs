@@ -3,15 +3,16 @@
 use std::{
     mem,
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     task::Waker,
-    thread::{self, Thread},
 };
 
-use parking_lot::Mutex;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU8, Ordering},
+    thread::{self, Thread},
+    thread_local,
+};
 
 /// What a waiter is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl Waiter {
                 *slot = Some(waker.clone());
             }
         }
+        // Whoever wakes sets the state before it locks the slot: it finds this waker there, or it is seen here that it came before.
         self.state.load(Ordering::Acquire) == ASLEEP
     }
 

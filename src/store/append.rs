@@ -12,18 +12,18 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Pending, Store,
     pending::{await_log, lead_here},
     request::{Request, Sequenced},
 };
 use crate::{
+    disk::planted,
     error::{Error, Result},
     event::{InvalidInput, NewEvent, StreamName},
     event_store::{Appended, StreamAppend, leave_to_this_thread},
     log::{Admission, Goal, wake_task},
+    sync::Mutex,
     version::{ExpectedVersion, Position},
 };
 
@@ -63,7 +63,10 @@ impl Store {
                 Sequenced::Placed(placed) => {
                     return sequencing.wait(last(&placed), Goal::Visible, true).map(|()| placed);
                 }
-                Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
+                Sequenced::Stopped(by) => {
+                    let goal = if planted!(RefuseBeforeDurable) { Goal::Visible } else { Goal::Durable };
+                    sequencing.wait(by, goal, false)?;
+                }
             }
             if let Some(first_answers) = self.settle(&request)? {
                 return Ok(first_answers);

@@ -45,6 +45,9 @@ mod recorded;
 mod repair;
 mod repaired;
 mod request;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod shuttle_tests;
 mod snapshot;
 mod snapshot_file;
 mod stripes;

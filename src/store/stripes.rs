@@ -1,6 +1,6 @@
 //! Locks for things that are many and have names: one name is never held twice, and two names seldom share a lock.
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 const STRIPES: usize = 16;
 

@@ -3,13 +3,15 @@
 use super::source::{Source, closing, line_of, paths};
 
 /// What every room above the ground floor may import.
-const GROUND: &[&str] = &["codec", "error", "event", "limits", "version"];
+const GROUND: &[&str] = &["codec", "error", "event", "limits", "sync", "version"];
 
 /// Each room, and the rooms that it may import. A room is a folder or a file at the top of `src`.
 pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // Plain values.
     ("limits", &[]),
     ("version", &[]),
+    // What threads meet in.
+    ("sync", &[]),
     ("codec", &[&["limits"]]),
     ("event", &[&["limits", "version"]]),
     ("error", &[&["event", "version"]]),
@@ -19,7 +21,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // The one place that touches the file system, the clock and the starting of threads.
     ("disk", &[GROUND, &["layout"]]),
     // Segments of opaque records: the log does not know what an event is.
-    ("log", &[&["error", "limits", "version", "layout", "disk"]]),
+    ("log", &[&["error", "limits", "sync", "version", "layout", "disk"]]),
     ("index", &[GROUND, &["layout", "disk"]]),
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),

@@ -19,7 +19,7 @@ impl Source {
 
     /// Whether the file holds nothing but tests.
     pub fn is_test(&self) -> bool {
-        !self.path.starts_with("src/") || self.path.ends_with("tests.rs")
+        !self.path.starts_with("src/") || self.path.ends_with("tests.rs") || self.path.contains("_tests/")
     }
 
     /// The code with everything under `#[cfg(test)]` blanked out as well.
