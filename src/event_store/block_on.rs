@@ -5,8 +5,9 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     future::Future,
-    mem,
+    panic::{self, AssertUnwindSafe},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -34,14 +35,14 @@ type Work = Box<dyn FnOnce()>;
 
 thread_local! {
     /// What the future that this thread drives has left to it; `None` when it drives none.
-    static LEFT: RefCell<Option<Vec<Work>>> = const { RefCell::new(None) };
+    static LEFT: RefCell<Option<VecDeque<Work>>> = const { RefCell::new(None) };
 }
 
 /// Leaves work to the thread that polls, if it is in [`block_on`]: it is done before the thread sleeps, and at the latest
 /// when [`block_on`] ends, however it ends. Given back if the thread drives nothing.
 pub(crate) fn leave_to_this_thread<W: FnOnce() + 'static>(work: W) -> Result<(), W> {
     let mut work = Some(work);
-    let leave = |left: &RefCell<Option<Vec<Work>>>| {
+    let leave = |left: &RefCell<Option<VecDeque<Work>>>| {
         if let Some(left) = &mut *left.borrow_mut() {
             left.extend(work.take().map(|work| Box::new(work) as Work));
         }
@@ -53,26 +54,30 @@ pub(crate) fn leave_to_this_thread<W: FnOnce() + 'static>(work: W) -> Result<(),
 
 /// The time in which this thread drives a future. It may lie within another such time.
 struct Driving {
-    outer: Option<Vec<Work>>,
+    outer: Option<VecDeque<Work>>,
 }
 
 impl Driving {
     fn begin() -> Driving {
-        Driving { outer: LEFT.with(|left| left.replace(Some(Vec::new()))) }
+        Driving { outer: LEFT.with(|left| left.replace(Some(VecDeque::new()))) }
     }
 
     /// Does what was left, and tells whether there was any.
     fn work(&self) -> bool {
-        let work = LEFT.with(|left| left.borrow_mut().as_mut().map(mem::take)).unwrap_or_default();
-        let any = !work.is_empty();
-        work.into_iter().for_each(|work| work());
+        let mut any = false;
+        // One by one: what is left behind one that panics is done when the unwinding comes to the end of the driving.
+        while let Some(work) = LEFT.with(|left| left.borrow_mut().as_mut().and_then(VecDeque::pop_front)) {
+            any = true;
+            work();
+        }
         any
     }
 }
 
 impl Drop for Driving {
     fn drop(&mut self) {
-        self.work();
+        // Others may wait for it, so it is done also while this thread unwinds, where a second panic would end the process.
+        while panic::catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {}
         LEFT.with(|left| left.replace(self.outer.take()));
     }
 }
@@ -147,6 +152,15 @@ mod tests {
         });
         assert!(std::panic::catch_unwind(panicking).is_err());
         assert_eq!(done.borrow().last(), Some(&"panic"));
+        let panicking = std::panic::AssertUnwindSafe(|| {
+            block_on(std::future::poll_fn(|_| -> Poll<()> {
+                assert!(leave_to_this_thread(|| panic!("in what was left")).is_ok());
+                leave("behind a panic");
+                Poll::Pending
+            }));
+        });
+        assert!(std::panic::catch_unwind(panicking).is_err());
+        assert_eq!(done.borrow().last(), Some(&"behind a panic"));
         assert!(leave_to_this_thread(|| {}).is_err());
     }
 
