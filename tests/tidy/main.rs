@@ -130,7 +130,7 @@ fn an_unwrap_and_a_leftover_are_found() {
         said("src/log/a.rs", "fn f() { g().unwrap_or(1); }\n#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),
         ""
     );
-    for leftover in [concat!("// TO", "DO"), concat!("// ../", "shared/x")] {
+    for leftover in [concat!("// TO", "DO"), concat!("// ../", "shared/x"), concat!("x\n<<<<", "<<< a")] {
         assert!(!said("src/log/a.rs", leftover).is_empty());
         assert!(!leftovers("README.md", leftover).is_empty());
     }

@@ -166,7 +166,13 @@ fn unwraps(source: &Source) -> Vec<String> {
 /// Nothing is left undone, and the text never points outside of the project.
 pub fn leftovers(path: &str, text: &str) -> Vec<String> {
     let mut broken = Vec::new();
-    for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("../", "shared")] {
+    for word in [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("../", "shared"),
+        concat!("\n<<<<", "<<< "),
+    ] {
         for (at, _) in text.match_indices(word) {
             broken.push(format!("{path}:{}: `{word}`", line_of(text, at)));
         }
