@@ -255,6 +255,26 @@ fn of_many_that_react_to_one_event_at_once_one_has_an_effect_also_where_the_rule
 }
 
 #[test]
+fn one_step_into_several_aggregates_is_followed_up_from_each() {
+    on_every_store(|store| {
+        for id in ["1", "2", "3"] {
+            create(&store, id);
+        }
+        let cause = events(&store).remove(0);
+        let orders = Repository::<Order>::new(Arc::clone(&store));
+        for id in ["2", "3"] {
+            assert!(block_on(orders.execute_once(&add_item(id), &cause, "gift")).unwrap().is_some());
+        }
+        let added = events(&store).split_off(3);
+        assert_ne!(added[0].id(), added[1].id());
+        for event in &added {
+            assert!(block_on(orders.execute_once(&add_item("1"), event, "note")).unwrap().is_some());
+        }
+        assert_eq!(types_of(&store, "1").len(), 3);
+    });
+}
+
+#[test]
 fn a_reaction_that_begins_an_aggregate_begins_it_once() {
     on_every_store(|store| {
         create(&store, "1");

@@ -40,6 +40,11 @@ pub fn for_writing(place: &Place) -> Result<Opened, Failure> {
     opened(Options::new(), place)
 }
 
+/// Opens the store to append to what it has; it must exist.
+pub fn for_changing(place: &Place) -> Result<Opened, Failure> {
+    opened(Options::new().create(false), place)
+}
+
 /// Opens the store to read it, also beside a process that writes it; it must exist. Every command that only reads events
 /// comes by here, also those whose answer is in a read model, which is no part of the store.
 pub fn for_reading(place: &Place) -> Result<Opened, Failure> {

@@ -192,7 +192,10 @@ impl OrdersCommand {
             return Ok(());
         };
         Order::stream(&request.order_id)?;
-        let store = open::for_writing(place)?;
+        let store = match request.action {
+            OrderAction::Create { .. } => open::for_writing(place)?,
+            _ => open::for_changing(place)?,
+        };
         let orders = OrderService::new(store.shared())?;
         let receipt = block_on(orders.handle(request))?;
         out.acknowledge(&receipt)?;

@@ -1,6 +1,6 @@
 //! `factlog projections`: the read models beside a store, and the events that failed in them.
 
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, thread};
 
 use clap::{Args, Subcommand, ValueEnum};
 use factlog::{
@@ -259,8 +259,10 @@ fn retry(runner: &Runner, id: Option<FailedId>, out: &mut Output) -> Result<(), 
     let ids = match id {
         Some(id) => vec![id],
         None => {
+            // The first of each stream brings those behind it along, and may be a parked one: behind one that was resolved.
             let failed = block_on(runner.failed_events(false))?;
-            failed.iter().filter(|failed| !failed.is_parked()).map(|failed| failed.id).collect()
+            let mut streams = HashSet::new();
+            failed.iter().filter(|failed| streams.insert(&failed.stream)).map(|failed| failed.id).collect()
         }
     };
     let (mut taken, mut last_failure) = (0, Ok(()));

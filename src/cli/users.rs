@@ -115,7 +115,10 @@ impl Users {
 
 fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &mut Output) -> Result<(), Failure> {
     User::stream(&user_id)?;
-    let store = open::for_writing(place)?;
+    let store = match action {
+        UserAction::Create { .. } => open::for_writing(place)?,
+        UserAction::Update { .. } | UserAction::Delete => open::for_changing(place)?,
+    };
     let users = UserService::new(store.shared())?;
     let receipt = block_on(users.handle(UserRequest { user_id, at: time.at, action }))?;
     out.acknowledge(&receipt)?;

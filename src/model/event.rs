@@ -205,7 +205,7 @@ fn upcast(upcasters: &[Upcaster], first: &Upcaster, mut payload: Value) -> Resul
     }
 }
 
-/// Reads a payload of the newest version of a type.
+/// Reads a payload of the newest version of a type that is known, or was.
 fn read<E: DomainEvent>(
     event: &RecordedEvent,
     event_type: &str,
@@ -213,7 +213,8 @@ fn read<E: DomainEvent>(
     payload: &[u8],
 ) -> Result<Option<E>, ModelError> {
     if !E::types().contains(&event_type) {
-        return Ok(None);
+        let reason = format!("it is of version {version} of `{event_type}`, which nothing leads on from");
+        return Err(ModelError::unreadable(event, reason));
     }
     let known = E::schema_version(event_type);
     if version != known {

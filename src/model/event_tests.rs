@@ -83,6 +83,9 @@ fn a_version_that_nothing_leads_from_is_an_error_that_names_both() {
         let wanted = format!("it is of version {found} of `Created`, and version 4 was expected");
         assert!(error.contains(&wanted) && error.contains("event 1 of stream `user-1`"), "{error}");
     }
+    // Nor is one of an older name passed over as if that name had never been known.
+    let error = read("Registered", r#"{"schemaVersion":2}"#, r#"{"name":"Ann Lee"}"#).unwrap_err().to_string();
+    assert!(error.contains("it is of version 2 of `Registered`, which nothing leads on from"), "{error}");
     assert!(read("Created", r#"{"schemaVersion":"2"}"#, "{}").unwrap_err().to_string().contains("metadata"));
 }
 

@@ -1,8 +1,8 @@
 //! Commands that follow from events, each carried out once.
 //!
 //! Whoever reacts to an event may be handed it again, after a crash between its reaction and its note of it, or because the
-//! same process runs twice. So the events that a reaction leads to have ids made from the event that caused them, and before
-//! anything is decided the stream is searched for them, behind that event:
+//! same process runs twice. So the events that a reaction leads to have ids made from the event that caused them and the
+//! stream that they go to, and before anything is decided that stream is searched for them, behind that event:
 //!
 //! ```text
 //!   load at version v ---> is one of the ids in the stream? ---> decide ---> append behind v
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    event::{EventId, RecordedEvent, Timestamp},
+    event::{EventId, RecordedEvent, StreamName, Timestamp},
     event_store::ReadAll,
 };
 
@@ -33,8 +33,8 @@ const DECISIONS: usize = 100;
 
 impl<A: Aggregate> Repository<A> {
     /// Carries out a command that follows from an event, once: however often and by however many this is called with the same
-    /// `cause` and `step`, its events are stored one time. `step` tells several reactions to one event apart. The events' metadata
-    /// name the cause, and keep its correlation. `None` when it was carried out before.
+    /// `cause` and `step` for an aggregate, its events are stored one time. `step` tells several reactions of one aggregate to
+    /// one event apart. The events' metadata name the cause, and keep its correlation. `None` when it was carried out before.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl<A: Aggregate> Repository<A> {
             }
             let events = command.decide(root.state()).map_err(ModelError::refused)?;
             for (index, event) in events.iter().enumerate() {
-                root.record_as(event, follower(cause, step, index), Timestamp::now())?;
+                root.record_as(event, follower(cause, root.stream(), step, index), Timestamp::now())?;
             }
             match self.save(&mut root, &metadata).await {
                 Err(ModelError::Concurrency(_)) if decisions < DECISIONS && !command.creates() => decisions += 1,
@@ -74,7 +74,7 @@ impl<A: Aggregate> Repository<A> {
         cause: &RecordedEvent,
         step: &str,
     ) -> Result<bool, ModelError> {
-        let id = follower(cause, step, 0);
+        let id = follower(cause, root.stream(), step, 0);
         let mut read = ReadAll::after(cause.position()).stream(root.stream().clone());
         loop {
             let page = self.store().read_all(read.clone()).await?;
@@ -87,10 +87,13 @@ impl<A: Aggregate> Repository<A> {
     }
 }
 
-/// The id of an event that follows from another: always the same, and of version 8, as it is made by a rule of its own.
-fn follower(cause: &RecordedEvent, step: &str, index: usize) -> EventId {
+/// The id of an event that follows from another in a stream: always the same, and of version 8, as it is made by a rule of its
+/// own. Followers in several streams have several ids, as what follows from them is told apart by those.
+fn follower(cause: &RecordedEvent, stream: &StreamName, step: &str, index: usize) -> EventId {
     let mut name = cause.id().as_uuid().as_bytes().to_vec();
     name.extend_from_slice(&(index as u64).to_le_bytes());
+    name.extend_from_slice(&(stream.as_str().len() as u64).to_le_bytes());
+    name.extend_from_slice(stream.as_str().as_bytes());
     name.extend_from_slice(step.as_bytes());
     Builder::from_custom_bytes(xxh3_128(&name).to_be_bytes()).into_uuid().into()
 }
@@ -99,12 +102,12 @@ fn follower(cause: &RecordedEvent, step: &str, index: usize) -> EventId {
 mod tests {
     use super::*;
     use crate::{
-        event::{EventType, Recorded, StreamName},
+        event::{EventType, Recorded},
         version::{Position, Version},
     };
 
     #[test]
-    fn the_id_of_a_follower_depends_on_the_cause_the_step_and_the_index_alone() {
+    fn the_id_of_a_follower_depends_on_the_cause_the_stream_the_step_and_the_index_alone() {
         let recorded = |id: u128, position| {
             let id = uuid::Uuid::from_u128(id).into();
             let (position, version) = (Position::new(position), Version::FIRST);
@@ -112,12 +115,14 @@ mod tests {
             let (stream, event_type) = (StreamName::new("s").unwrap(), EventType::new("T").unwrap());
             RecordedEvent::new(recorded, &stream, &event_type, b"", b"")
         };
-        let id = follower(&recorded(1, 1), "ship", 0);
-        assert_eq!(id.to_string(), follower(&recorded(1, 2), "ship", 0).to_string());
+        let [order, other] = ["order-1", "order-2"].map(|name| StreamName::new(name).unwrap());
+        let id = follower(&recorded(1, 1), &order, "ship", 0);
+        assert_eq!(id.to_string(), follower(&recorded(1, 2), &order, "ship", 0).to_string());
         let others = [
-            follower(&recorded(2, 1), "ship", 0),
-            follower(&recorded(1, 1), "bill", 0),
-            follower(&recorded(1, 1), "ship", 1),
+            follower(&recorded(2, 1), &order, "ship", 0),
+            follower(&recorded(1, 1), &other, "ship", 0),
+            follower(&recorded(1, 1), &order, "bill", 0),
+            follower(&recorded(1, 1), &order, "ship", 1),
         ];
         assert!(!others.contains(&id));
         assert_eq!(id.as_uuid().get_version_num(), 8);

@@ -53,3 +53,16 @@ fn what_is_refused_says_why_and_ends_with_its_exit_code() {
         assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
     }
 }
+
+#[test]
+fn what_needs_a_user_needs_a_store_and_leaves_none_behind() {
+    let factlog = Factlog::new();
+    for arguments in
+        [&["users", "update", "ann", "--name", "Bea"][..], &["users", "delete", "ann"], &["orders", "confirm", "7"]]
+    {
+        let run = factlog.run(arguments, "");
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains("there is no store here"), "{arguments:?}: {}", run.stderr);
+        assert!(!factlog.store().exists(), "{arguments:?}");
+    }
+}

@@ -55,6 +55,25 @@ fn an_event_that_cannot_be_read_holds_up_its_own_order_only() {
 }
 
 #[test]
+fn a_retry_of_all_takes_what_was_left_parked_behind_an_event_that_is_resolved_by_now() {
+    let factlog = Factlog::new();
+    create(&factlog, "7");
+    break_order(&factlog, "7");
+    let cancelled =
+        r#"{"type":"OrderCancelledEvent","data":{"orderId":"7","reason":"r","timestamp":"2018-08-15T10:10:18Z"}}"#;
+    factlog.lines(&["append", "order-7"], format!("{cancelled}\n"));
+    projections(&factlog, &["run", "--once"]);
+    let id = projections(&factlog, &["failed"])[0]["id"].to_string();
+    // As when the process is killed before it comes to the events behind.
+    projections(&factlog, &["pause", "orders"]);
+    assert_eq!(projections(&factlog, &["resolve", "orders", &id])[0]["failed"], 1);
+    projections(&factlog, &["resume", "orders"]);
+    let retried = projections(&factlog, &["retry", "orders"]);
+    assert_eq!(retried, [json!({"projection": "orders", "taken": 1, "failed": 0})]);
+    assert_eq!(factlog.json(&["orders", "show", "7"], "")[0]["status"], "CANCELLED");
+}
+
+#[test]
 fn the_list_tells_where_each_projection_stands() {
     let factlog = Factlog::new();
     create(&factlog, "7");

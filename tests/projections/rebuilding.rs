@@ -10,7 +10,7 @@ use std::{
 
 use factlog::{
     EventStore, MemoryStore, Position, ReadAll, block_on,
-    model::{Checkpoint, ModelError, OnFailure, ReadModel, Runner, Stop, Taken},
+    model::{Checkpoint, ModelError, OnFailure, Projection, ReadModel, Runner, Stop, Taken},
 };
 use rusqlite::Connection;
 
@@ -131,6 +131,43 @@ fn a_rebuild_keeps_indexes_views_and_triggers_and_leaves_the_tables_of_others() 
     block_on(runner.catch_up()).unwrap();
     assert_eq!(read("SELECT count(*) FROM changes"), 3);
     assert_eq!(read("SELECT length FROM longest"), "a1,a2,a3,".len() as i64);
+}
+
+/// Has columns that SQLite computes, between those that are written.
+struct Computing;
+
+impl Projection<Connection> for Computing {
+    fn name(&self) -> &'static str {
+        "computing"
+    }
+
+    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
+        Ok(context.execute_batch(
+            "CREATE TABLE computed (
+                stream TEXT PRIMARY KEY,
+                upper TEXT AS (upper(stream)) STORED,
+                \"the length\" INTEGER AS (length(stream)),
+                n INTEGER NOT NULL
+             )",
+        )?)
+    }
+
+    fn handle(&self, context: &Connection, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
+        let sql = "INSERT INTO computed (stream, n) VALUES (?1, 1) ON CONFLICT DO UPDATE SET n = n + 1";
+        context.execute(sql, [event.stream_str()])?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_rebuild_leaves_to_sqlite_the_columns_that_it_computes() {
+    let scene = Scene::of("a1 a2");
+    let runner = Runner::new(scene.store.clone(), Arc::new(scene.views().project(Computing).unwrap()));
+    block_on(runner.catch_up()).unwrap();
+    block_on(runner.rebuild()).unwrap();
+    let sql = r#"SELECT upper || "the length" || n FROM computed"#;
+    let row: String = scene.views().read().unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(row, "NOTE-A62");
 }
 
 #[test]

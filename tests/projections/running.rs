@@ -135,16 +135,18 @@ fn a_pause_holds_for_everybody_and_until_it_is_ended() {
 
 #[test]
 fn a_failed_event_is_not_retried_while_the_projection_is_paused() {
-    let scene = Scene::of("a:bad a1");
-    let runner = scene.runner(OnFailure::GoOn);
-    block_on(runner.catch_up()).unwrap();
-    let id = block_on(runner.failed_events(false)).unwrap()[0].id;
-    scene.mend();
-    block_on(runner.pause()).unwrap();
-    assert_eq!(block_on(runner.retry(id)).unwrap(), 0);
-    assert_eq!(scene.taken(), "");
-    block_on(runner.resume()).unwrap();
-    assert_eq!(block_on(runner.retry(id)).unwrap(), 2);
+    for (on_failure, taken) in [(OnFailure::GoOn, 2), (OnFailure::Stop, 1)] {
+        let scene = Scene::of("a:bad a1");
+        let runner = scene.runner(on_failure);
+        let _ = block_on(runner.catch_up());
+        let id = block_on(runner.failed_events(false)).unwrap()[0].id;
+        scene.mend();
+        block_on(runner.pause()).unwrap();
+        assert_eq!(block_on(runner.retry(id)).unwrap(), 0, "{on_failure:?}");
+        assert_eq!(scene.taken(), "");
+        block_on(runner.resume()).unwrap();
+        assert_eq!(block_on(runner.retry(id)).unwrap(), taken, "{on_failure:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the owner of a projection does about failed events.
 
-use super::{Checkpoint, FailedEvent, FailedId, OnFailure, Runner, Taken};
+use super::{Checkpoint, FailedEvent, FailedId, OnFailure, Runner, Taken, runner::Halt};
 use crate::{
     event::{RecordedEvent, StreamName},
     event_store::ReadAll,
@@ -45,8 +45,10 @@ impl Runner {
             }
             if waiting.position > state.checkpoint.position {
                 // The projection stopped here: this is its next event.
-                self.clone().on_failure(OnFailure::Stop).advance(waiting.position).await?;
-                taken += 1;
+                match self.clone().on_failure(OnFailure::Stop).advance(waiting.position).await? {
+                    Halt::End(_) => taken += 1,
+                    Halt::Paused => return Ok(taken),
+                }
                 continue;
             }
             let event = self.event_of(&waiting).await?;

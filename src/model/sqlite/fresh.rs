@@ -106,9 +106,27 @@ fn copy_tables(transaction: &Connection) -> Result<(), ModelError> {
     }
     for (_, name, _) in tables.iter().filter(|(kind, ..)| kind == "table") {
         let table = quoted(name);
-        transaction.execute(&format!("INSERT INTO present.{table} SELECT * FROM main.{table}"), [])?;
+        let sql = match written_columns(transaction, name)? {
+            Some(written) => format!("INSERT INTO present.{table} ({written}) SELECT {written} FROM main.{table}"),
+            // Only so is it copied page by page.
+            None => format!("INSERT INTO present.{table} SELECT * FROM main.{table}"),
+        };
+        transaction.execute(&sql, [])?;
     }
     triggers.into_iter().try_for_each(|(_, _, sql)| create(transaction, sql))
+}
+
+/// The columns of a table that hold what was written to them, when SQLite computes others.
+fn written_columns(transaction: &Connection, table: &str) -> Result<Option<String>, ModelError> {
+    let mut statement =
+        transaction.prepare_cached("SELECT name, hidden = 0 FROM pragma_table_xinfo(?1, 'main') ORDER BY cid")?;
+    let columns = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    if columns.iter().all(|(_, is_written)| *is_written) {
+        return Ok(None);
+    }
+    let written = columns.iter().filter(|(_, is_written)| *is_written).map(|(name, _)| quoted(name));
+    Ok(Some(written.collect::<Vec<_>>().join(", ")))
 }
 
 /// Makes in the other database what `sql` has made in this one. SQLite keeps that as `CREATE`, its kind, and all from
