@@ -30,6 +30,7 @@ use super::{
     timer::{Sleep, Timer},
 };
 use crate::{
+    error::Error,
     event::RecordedEvent,
     event_store::{CursorName, EventStore, EventSubscription, Subscribe},
     version::Position,
@@ -125,7 +126,8 @@ impl EventBus {
     }
 
     /// Hands a handler the events behind its cursor and then what comes, one after the other, until it is stopped. The event
-    /// that it is at is dealt with to the end. Several handlers run side by side, each by a call of its own.
+    /// that it is at is dealt with to the end. Several handlers run side by side, each by a call of its own. Events of a repaired
+    /// store that are lost are passed over, and told to `tracing`.
     ///
     /// # Errors
     ///
@@ -137,8 +139,15 @@ impl EventBus {
         let mut events = self.store.subscribe(wanted).await?;
         let mut dealt_with = DealtWith { events: &mut *events, newest: None, since_written: 0 };
         loop {
-            let Some(event) = dealt_with.next(stop).await? else {
-                return dealt_with.write().await;
+            let event = match dealt_with.next(stop).await {
+                Ok(Some(event)) => event,
+                Ok(None) => return dealt_with.write().await,
+                // There is nothing to be dealt with, now or later. The subscription goes on behind it.
+                Err(ModelError::Store(lost @ Error::Lost(_))) => {
+                    tracing::warn!(handler = %cursor, %lost, "passed over");
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             let handled = self.policy.run(&*self.sleep, ModelError::is_retryable, || handler.handle(&event)).await;
             if let Err(error) = handled {

@@ -23,7 +23,7 @@ use super::{
     repository::Repository,
 };
 use crate::{
-    error::Error,
+    error::{Error, Lost},
     event::{EventId, RecordedEvent, StreamName, Timestamp},
     event_store::ReadAll,
 };
@@ -77,7 +77,14 @@ impl<A: Aggregate> Repository<A> {
         let id = follower(cause, root.stream(), step, 0);
         let mut read = ReadAll::after(cause.position()).stream(root.stream().clone());
         loop {
-            let page = self.store().read_all(read.clone()).await?;
+            let page = match self.store().read_all(read.clone()).await {
+                // The stream could be loaded, so none of these was of it.
+                Err(Error::Lost(Lost::Positions { last, .. })) => {
+                    read.after = last;
+                    continue;
+                }
+                page => page?,
+            };
             let Some(last) = page.last() else { return Ok(false) };
             if page.iter().any(|event| event.id() == id) {
                 return Ok(true);

@@ -1,11 +1,16 @@
 //! What a repaired store answers where events are lost, and what a repair gets back when little is left.
 
-use std::fs;
+use std::{convert::Infallible, fs, sync::Arc};
 
 use factlog::{
-    CodecId, CursorName, Error, EventType, ExpectedVersion, Lost, NewEvent, Position, ReadAll, ReadStream, RepairMode,
-    Snapshot, Store, StreamName, Subscribe, Version, repair,
+    CodecId, CursorName, Error, EventType, ExpectedVersion, Lost, NewEvent, Position, ReadAll, ReadStream,
+    RecordedEvent, RepairMode, Snapshot, Store, StreamName, Subscribe, Version, block_on,
+    model::{
+        Aggregate, AggregateCommand, DomainEvent, EventBus, EventHandler, ModelError, Repository, RetryPolicy, Stop,
+    },
+    repair,
 };
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::sample::{Left, Sample, directory, files, is_segment, line, options, stream, write};
@@ -115,6 +120,91 @@ fn a_subscription_names_lost_events_once_and_goes_on_behind_them() {
     assert_eq!(subscription.next().unwrap().position(), Position::new(5));
     let mut of_type = store.subscribe(Subscribe::new().event_type(EventType::new("Other").unwrap())).unwrap();
     assert!(matches!(of_type.next(), Err(Error::Lost(_))), "it may have been one of these");
+}
+
+/// Notes the positions that it is handed, up to the last.
+struct Noting {
+    seen: Mutex<Vec<u64>>,
+    last: Position,
+    stop: Stop,
+}
+
+impl EventHandler for Noting {
+    fn cursor(&self) -> Result<CursorName, ModelError> {
+        Ok(CursorName::new("noting")?)
+    }
+
+    async fn handle(&self, event: &RecordedEvent) -> Result<(), ModelError> {
+        self.seen.lock().unwrap().push(event.position().get());
+        if event.position() == self.last {
+            self.stop.stop();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handler_of_events_goes_on_behind_lost_ones() {
+    let dir = two_streams();
+    damage_event(&dir, 3);
+    damage_event(&dir, 4);
+    mend(&dir);
+    let store = options().open(dir.path()).unwrap();
+    let noting = Noting { seen: Mutex::default(), last: store.last_position(), stop: Stop::new() };
+    let bus = EventBus::new(Arc::new(store.clone())).retry_policy(RetryPolicy::once());
+    block_on(bus.run(&noting, &noting.stop)).unwrap();
+    let left: Vec<u64> = (1..=204).filter(|position| ![3, 4].contains(position)).collect();
+    assert_eq!(*noting.seen.lock().unwrap(), left);
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Reacted {
+    Reacted,
+}
+
+impl DomainEvent for Reacted {}
+
+#[derive(Default)]
+struct Reaction;
+
+impl Aggregate for Reaction {
+    type Event = Reacted;
+
+    const CATEGORY: &'static str = "reaction";
+
+    fn apply(&mut self, _: &Reacted) {}
+}
+
+struct React;
+
+impl AggregateCommand for React {
+    type Aggregate = Reaction;
+    type Refusal = Infallible;
+
+    fn aggregate_id(&self) -> &str {
+        "1"
+    }
+
+    fn creates(&self) -> bool {
+        true
+    }
+
+    fn decide(&self, _: &Reaction) -> Result<Vec<Reacted>, Infallible> {
+        Ok(vec![Reacted::Reacted])
+    }
+}
+
+#[test]
+fn an_event_with_lost_ones_behind_it_is_reacted_to_once() {
+    let dir = two_streams();
+    damage_event(&dir, 3);
+    mend(&dir);
+    let store = options().open(dir.path()).unwrap();
+    let cause = store.read_all(ReadAll::after(Position::START)).next().unwrap().unwrap();
+    let reactions = Repository::<Reaction>::new(Arc::new(store));
+    let carried_out = || block_on(reactions.execute_once(&React, &cause, "react")).map(|committed| committed.is_some());
+    assert!(carried_out().unwrap());
+    assert!(!carried_out().unwrap());
 }
 
 #[test]
