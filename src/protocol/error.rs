@@ -62,6 +62,12 @@ fn action_of_code(code: u8) -> Action {
     }
 }
 
+/// The last of the codes that have fields of their own, from 1 on.
+const LAST_CODE: u16 = 17;
+
+/// An error of one of these codes whose fields were not understood, when it is passed on.
+const PASSED_ON: u16 = 0;
+
 /// The code of an error: a number for ever.
 pub(super) fn code(error: &Error) -> u16 {
     match error {
@@ -81,7 +87,9 @@ pub(super) fn code(error: &Error) -> u16 {
         Error::Unavailable { .. } => 14,
         Error::Unauthorized { .. } => 15,
         Error::Lost(Lost::Positions { .. }) => 16,
-        Error::Lost(Lost::Version { .. }) => 17,
+        Error::Lost(Lost::Version { .. }) => LAST_CODE,
+        // The fields that belong to a known code are not there.
+        Error::Remote { code: 1..=LAST_CODE, .. } => PASSED_ON,
         Error::Remote { code, .. } => *code,
     }
 }
@@ -201,7 +209,7 @@ fn take_known(code: u16, fields: &mut Fields) -> Result<Option<Error>> {
         14 => Error::Unavailable { server: fields.text()?, reason: fields.text()? },
         15 => Error::Unauthorized { reason: fields.text()? },
         16 => Lost::Positions { first: fields.position()?, last: fields.position()? }.into(),
-        17 => Lost::Version { stream: fields.stream()?, version: fields.version()? }.into(),
+        LAST_CODE => Lost::Version { stream: fields.stream()?, version: fields.version()? }.into(),
         _ => return Ok(None),
     }))
 }
