@@ -223,3 +223,69 @@ impl<M: fmt::Display + Copy> Loader<M> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use factlog::{EventType, MemoryStore, Position, ReadAll, RecordedEvent};
+
+    use super::*;
+
+    fn engine() -> Opened {
+        Opened::Engine(Arc::new(MemoryStore::new()))
+    }
+
+    fn event() -> NewEvent {
+        NewEvent::new(EventType::new("T").unwrap(), "x")
+    }
+
+    fn stored(store: &Opened) -> Vec<String> {
+        let named = |event: RecordedEvent| format!("{}{}", event.stream(), event.version());
+        store.read_all(ReadAll::after(Position::START)).map(|event| named(event.unwrap())).collect()
+    }
+
+    fn push(loader: &mut Loader<usize>, name: &str, mark: usize) -> Result<(), Failure> {
+        let (stream, version) = name.split_at(1);
+        loader.push(stream.parse().unwrap(), Version::new(version.parse().unwrap()), event(), mark)
+    }
+
+    #[test]
+    fn an_engine_gets_all_events_in_their_order_whichever_streams_they_are_of() {
+        let names = ["a1", "a2", "b1", "c1", "a3", "c2", "c3", "b2", "b3", "a4"];
+        let mut loader = Loader::into(engine());
+        for (mark, name) in names.iter().enumerate() {
+            push(&mut loader, name, mark).unwrap();
+        }
+        loader.finish().unwrap();
+        assert_eq!(loader.acknowledged(), 10);
+        assert_eq!(stored(&loader.into_store()), names);
+    }
+
+    #[test]
+    fn what_stands_before_a_refused_event_is_stored_and_the_failure_names_that_event() {
+        let mut loader = Loader::into(engine());
+        // Together they are one append, which is refused as a whole.
+        for (mark, name) in ["a1", "b1", "c5", "d1"].iter().enumerate() {
+            push(&mut loader, name, mark).unwrap();
+        }
+        let refused = loader.finish().unwrap_err();
+        assert_eq!(refused.message(), Some("2: Expected version 4, but current version is 0 (stream `c`)"));
+        assert_eq!(loader.acknowledged(), 2);
+        assert_eq!(stored(&loader.into_store()), ["a1", "b1"]);
+    }
+
+    #[test]
+    fn what_is_there_already_is_loaded_as_a_repetition_and_refused_where_all_must_be_new() {
+        let store = engine();
+        let one = event();
+        for fresh in [false, false, true] {
+            let loader = Loader::into(store.clone());
+            let mut loader = if fresh { loader.fresh() } else { loader };
+            let pushed = loader.push("a".parse().unwrap(), Version::FIRST, one.clone(), 1);
+            let loaded = pushed.and(loader.finish());
+            assert_eq!(loaded.is_err(), fresh, "{loaded:?}");
+            assert_eq!(stored(&store), ["a1"]);
+        }
+    }
+}
