@@ -2,20 +2,21 @@
 //!
 //! They are reached through the trait alone. Each is a feature of the crate: a command that was built without it says so.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use factlog::EventStore;
 
-use super::{failure::Failure, patient, place::Access};
+use super::{failure::Failure, patience::connecting, place::Access};
 
 /// An address that begins like this is one of PostgreSQL.
 const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// An address that begins like this is one of NATS.
 const NATS: &str = "nats://";
+
+/// A file of NATS with the user's credentials begins like this.
+#[cfg(feature = "jetstream")]
+const CREDENTIALS: &str = "-----BEGIN NATS USER JWT-----";
 
 /// How to come to an engine.
 #[derive(Clone, Debug)]
@@ -42,23 +43,62 @@ impl Engine {
         Some(Engine { url: url.to_owned(), kind, access })
     }
 
-    /// Connects, for so long if the server is not there at once.
+    /// Connects. With patience every request takes its time, this one too, when the server is away.
     pub fn connect(&self, patience: Option<Duration>) -> Result<Arc<dyn EventStore>, Failure> {
-        let until = patience.map(|patience| Instant::now() + patience);
-        patient::trying_until(until, || match self.kind {
-            Kind::Postgres => self.postgres(),
-            Kind::Nats => self.nats(),
-        })
+        let secret = self.access.token()?.filter(|_| !self.has_secret());
+        Ok(connecting(patience, || match self.kind {
+            Kind::Postgres => self.postgres(secret.as_deref(), patience),
+            Kind::Nats => self.nats(secret.as_deref(), patience),
+        })?)
     }
 
-    fn postgres(&self) -> factlog::Result<Arc<dyn EventStore>> {
+    /// Whether the address says itself with what to come.
+    fn has_secret(&self) -> bool {
+        let authority = self.url.split("://").nth(1).unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        user.is_some_and(|user| self.kind == Kind::Nats || user.contains(':'))
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres(&self, password: Option<&str>, patience: Option<Duration>) -> factlog::Result<Arc<dyn EventStore>> {
+        let mut options = factlog::backend::postgres::PostgresOptions::new(&self.url)?;
+        if let Some(password) = password {
+            options = options.password(password);
+        }
+        if let Some(patience) = patience {
+            options = options.request_time(patience);
+        }
+        Ok(Arc::new(options.connect()?))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn postgres(&self, _: Option<&str>, _: Option<Duration>) -> factlog::Result<Arc<dyn EventStore>> {
         Err(self.without("postgres"))
     }
 
-    fn nats(&self) -> factlog::Result<Arc<dyn EventStore>> {
+    #[cfg(feature = "jetstream")]
+    fn nats(&self, token: Option<&str>, patience: Option<Duration>) -> factlog::Result<Arc<dyn EventStore>> {
+        let mut options = factlog::backend::jetstream::JetStreamOptions::new(&self.url)?;
+        options = match token {
+            Some(credentials) if credentials.starts_with(CREDENTIALS) => options.credentials(credentials),
+            Some(token) => options.token(token),
+            None => options,
+        };
+        if self.access.accept_unsynced {
+            options = options.accept_unsynced(true);
+        }
+        if let Some(patience) = patience {
+            options = options.request_time(patience);
+        }
+        Ok(Arc::new(options.connect()?))
+    }
+
+    #[cfg(not(feature = "jetstream"))]
+    fn nats(&self, _: Option<&str>, _: Option<Duration>) -> factlog::Result<Arc<dyn EventStore>> {
         Err(self.without("jetstream"))
     }
 
+    #[cfg(not(all(feature = "postgres", feature = "jetstream")))]
     fn without(&self, feature: &str) -> factlog::Error {
         let reason = format!("this command was built without the feature `{feature}`");
         factlog::Error::NotAStore { path: self.shown().into(), reason }

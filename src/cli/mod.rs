@@ -8,7 +8,7 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `domain`, `compare`, `engine`, `files`, `lines`, `load`, `open`, `output`, `pages`, `patient`, `place`, `progress` and `views`.
+//! `domain`, `compare`, `engine`, `files`, `lines`, `load`, `open`, `output`, `pages`, `patience`, `place`, `progress` and `views`.
 
 mod append;
 mod backup;
@@ -30,7 +30,7 @@ mod orders;
 mod orders_import;
 mod output;
 mod pages;
-mod patient;
+mod patience;
 mod place;
 mod progress;
 mod projections;

@@ -17,7 +17,7 @@ use super::{
     failure::Failure,
     output::{count, say},
     pages::Pages,
-    patient::{PATIENCE, Patient},
+    patience::PATIENCE,
     place::Place,
     progress::{Progress, Unit},
 };
@@ -68,10 +68,7 @@ pub fn for_reading_patiently(place: &Place) -> Result<Opened, Failure> {
 fn opened(options: Options, place: &Place, patience: Option<Duration>) -> Result<Opened, Failure> {
     match place {
         Place::Server(server) => server.connect(patience).map(Opened::Remote),
-        Place::Engine(engine) => {
-            let store = engine.connect(patience)?;
-            Ok(Opened::Engine(if patience.is_some() { Arc::new(Patient(store)) } else { store }))
-        }
+        Place::Engine(engine) => engine.connect(patience).map(Opened::Engine),
         // Every command but those that say so themselves works with all.
         Place::Default | Place::Directory(_) => directory_opened(options, place.directory("this")?).map(Opened::Local),
     }

@@ -2,12 +2,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use factlog::client::{Client, ClientOptions};
 
-use super::{engine::Engine, failure::Failure, files, patient};
+use super::{engine::Engine, failure::Failure, files, patience::connecting};
 
 const DEFAULT: &str = "./factlog-data";
 
@@ -42,6 +42,7 @@ pub struct Access {
     /// A file with certificates to trust.
     pub trust: Option<PathBuf>,
     /// Whether a server may acknowledge before it syncs.
+    #[cfg_attr(not(feature = "jetstream"), allow(dead_code, reason = "only that engine asks"))]
     pub accept_unsynced: bool,
 }
 
@@ -105,6 +106,6 @@ impl Server {
         if let Some(patience) = patience {
             options = options.request_time(patience);
         }
-        patient::trying_until(patience.map(|patience| Instant::now() + patience), || options.clone().connect())
+        Ok(connecting(patience, || options.clone().connect())?)
     }
 }
