@@ -66,12 +66,22 @@ impl Copy {
         let mut access = access.clone();
         access.token_file = self.to_token_file.or(access.token_file);
         let to = open::for_writing_patiently(&Place::new(Some(self.to), access))?;
-        let end = from.last_position()?;
+        let end = end(&from)?;
         let (to, copied) = copy(&from, to, end)?;
         let compared = compare::up_to(&from, &to, end)?;
         to.close()?;
         out.line(&Summary { copied, events: compared.events, checksum: format!("{:016x}", compared.checksum) })
     }
+}
+
+/// The position of the last event that can be read now. An engine may have newer ones that readers are not given yet, because others before
+/// them are still being stored.
+fn end(from: &Opened) -> Result<Position, Failure> {
+    if from.capabilities().dense_positions {
+        return from.last_position();
+    }
+    let newest = from.read_all(ReadAll::after(Position::START).backwards().limit(1)).next().transpose()?;
+    Ok(newest.map_or(Position::START, |event| event.position()))
 }
 
 /// Copies the events up to `end` that the destination does not have; gives it back with the number of them.
