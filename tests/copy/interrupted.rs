@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Enough events that a copy takes a while.
-const MANY: u64 = 60_000;
+pub const MANY: u64 = 60_000;
 
-fn begun(arguments: &[&str]) -> Child {
+pub fn begun(arguments: &[&str]) -> Child {
     factlog().args(arguments).spawn().unwrap()
 }
 
@@ -29,7 +29,7 @@ fn kill(child: &mut Child) {
 }
 
 /// Looks again and again until it is so, or the process has ended. Whether it is so.
-fn seen(child: &mut Child, is_so: impl Fn() -> bool) -> bool {
+pub fn seen(child: &mut Child, is_so: impl Fn() -> bool) -> bool {
     loop {
         if is_so() {
             return true;
