@@ -134,13 +134,12 @@ impl Beside {
         Ok(())
     }
 
-    /// The bytes of a file; `None` when it has gone, or when its length alone is a fault.
+    /// The bytes of a file; `None` when it has gone, or when it cannot be one of the store's.
     fn bytes(&mut self, disk: &dyn Disk, dir: &Path, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         match read_file(disk, &dir.join(path), limit)? {
             Content::Missing => Ok(None),
             Content::Whole(bytes) => Ok(Some(bytes)),
-            Content::TooLong(len) => {
-                let fault = format!("the file has {len} bytes; at most {limit} are possible");
+            Content::Unfit(fault) => {
                 self.fault(path.to_owned(), Position::START, fault);
                 Ok(None)
             }
