@@ -150,9 +150,9 @@ impl Beside {
         self.faults.push(Damage { place: Place { file, offset: 0, position }, fault });
     }
 
-    /// The last position that anything is said about: the log was durable up to it.
-    pub(super) fn last(&self) -> Position {
-        self.claims.last().map_or(Position::START, |claim| claim.position)
+    /// The positions that something is said about: the log was durable up to them.
+    pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.claims.iter().map(|claim| claim.position)
     }
 
     /// What the snapshots say: which version of which stream lies at which position.

@@ -215,8 +215,8 @@ impl Plan {
         };
         let evidence = Evidence::read(disk, dir, &store)?;
         let mut beside = Beside::read(disk, dir, store)?;
-        let known = evidence.last().max(beside.last());
-        let mut salvage = Salvage::read(disk, dir, store, manifest, known)?;
+        let known: Vec<Position> = evidence.lasts().chain(beside.positions()).collect();
+        let mut salvage = Salvage::read(disk, dir, store, manifest, &known)?;
         let mut missing = survey(&salvage, &store);
         if !missing.contradictory.is_empty() {
             salvage.reject(std::mem::take(&mut missing.contradictory));
