@@ -191,3 +191,26 @@ fn a_repair_that_finds_no_room_leaves_nothing_and_succeeds_when_there_is_some() 
         Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),
     });
 }
+
+#[test]
+fn an_append_that_is_acknowledged_ends_well_also_where_closing_finds_no_room() {
+    const NAME: &str = "full_disk::an_append_that_is_acknowledged_ends_well_also_where_closing_finds_no_room";
+    with_own_mounts(NAME, || match Disk::made() {
+        Ok(disk) => {
+            let mut worker = Worker::start(&disk.store(), Role::Lines);
+            assert_eq!(worker.ask("append 3000"), "stored 1");
+            // There is no mark of a clean close to be taken away first, for which there would be no room either.
+            worker.kill();
+            disk.fill();
+            let run = disk.run(&["append", "s"], &event(1));
+            assert_eq!((run.code, run.lines().len()), (Some(0), 1), "{run:?}");
+            assert!(run.stderr.contains("everything that was acknowledged is on the disk"), "{}", run.stderr);
+            assert!(run.stderr.contains("no space left for "), "{}", run.stderr);
+            read_beside(&disk, 2);
+            disk.make_room();
+            assert_eq!(disk.run(&["append", "s"], &event(1)).code, Some(0));
+            assert_eq!(disk.run(&["verify"], "").code, Some(0));
+        }
+        Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),
+    });
+}
