@@ -68,7 +68,10 @@ impl Import {
         say(format_args!("imported {}", count(importing.events, "event")));
         done?;
         importing.store()?;
-        importing.opened.map_or(Ok(()), Opened::close)
+        if let Some(opened) = importing.opened {
+            opened.close();
+        }
+        Ok(())
     }
 }
 
