@@ -69,7 +69,7 @@ impl Copy {
         let end = end(&from)?;
         let (to, copied) = copy(&from, to, end)?;
         let compared = compare::up_to(&from, &to, end)?;
-        to.close()?;
+        to.close();
         out.line(&Summary { copied, events: compared.events, checksum: format!("{:016x}", compared.checksum) })
     }
 }

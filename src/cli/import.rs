@@ -41,6 +41,7 @@ impl Import {
             Some(loader) => loader.into_store().close(),
             None => open::for_writing_patiently(place)?.close(),
         }
+        Ok(())
     }
 }
 

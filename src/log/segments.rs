@@ -14,7 +14,7 @@ use super::{
     segment::{End, HEADER_PAGE, Segment, SegmentHeader},
 };
 use crate::{
-    disk::{Access, Disk, DiskFile},
+    disk::{Access, Disk, DiskFile, Entry as Kind, no_file},
     error::{Damage, Error, Place, Result},
     version::Position,
 };
@@ -141,7 +141,10 @@ pub(super) fn glance(disk: &dyn Disk, dir: &Path, entry: &Entry) -> Result<Resul
     let name = Segment::name(entry.base);
     let found = disk.file_len(&dir.join(&name)).map_err(|error| Error::io("look at", &name, error))?;
     let fault = match found {
-        None => "the segment is missing".to_owned(),
+        None => match disk.entry(&dir.join(&name)).map_err(|error| Error::io("look at", &name, error))? {
+            None | Some(Kind::File) => "the segment is missing".to_owned(),
+            Some(kind) => no_file(kind),
+        },
         Some(found) if found != entry.bytes => {
             format!("the file has {found} bytes; {} belong here", entry.bytes)
         }
