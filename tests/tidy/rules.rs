@@ -39,7 +39,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // A thread for what is reached over a network.
     ("runtime", &[]),
     // The same contract over engines that run elsewhere.
-    ("backend", &[GROUND, &["event_store", "runtime"]]),
+    ("backend", &[GROUND, &["layout", "event_store", "runtime"]]),
     // Both ends of the wire. They meet nowhere else.
     ("server", &[GROUND, &["event_store", "store", "protocol"]]),
     ("client", &[GROUND, &["event_store", "protocol", "runtime"]]),
