@@ -249,7 +249,11 @@ impl Inner {
                 break;
             }
             for stored in page {
-                if stored.sequence > end || found.events.len() >= PAGE_EVENTS.min(read.limit) {
+                if stored.sequence > end {
+                    found.looked = end;
+                    break;
+                }
+                if found.events.len() >= PAGE_EVENTS.min(read.limit) {
                     break;
                 }
                 let batch = self.decode(&stored)?;
