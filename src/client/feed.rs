@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     error::{Error, Result},
@@ -79,6 +79,8 @@ struct State {
     begun: Option<oneshot::Sender<Result<Position>>>,
     /// How it ended, once all batches are taken.
     ended: Option<Result<()>>,
+    /// When something last came, or the last of it was taken.
+    moved: Instant,
 }
 
 impl Feed {
@@ -86,7 +88,18 @@ impl Feed {
     pub(super) fn new(source: Source, window: u32) -> (Feed, oneshot::Receiver<Result<Position>>) {
         let (begun, told) = oneshot::channel();
         let (batches, begun) = (VecDeque::new(), Some(begun));
-        (Feed(Mutex::new(State { source, window, batches, waiting: None, begun, ended: None })), told)
+        (
+            Feed(Mutex::new(State {
+                source,
+                window,
+                batches,
+                waiting: None,
+                begun,
+                ended: None,
+                moved: Instant::now(),
+            })),
+            told,
+        )
     }
 
     /// What to ask a server for: what is still missing, and no more bytes than there is room for.
@@ -105,6 +118,7 @@ impl Feed {
     /// Takes a response of so many bytes on the wire.
     pub(super) fn accept(&self, response: Result<Response>, bytes: usize) -> Then {
         let mut state = self.0.lock();
+        state.moved = Instant::now();
         let then = match response {
             Ok(Response::Position(start)) => {
                 if let Some(begun) = state.begun.take() {
@@ -153,10 +167,11 @@ impl Feed {
         self.0.lock().source.can_resume()
     }
 
-    /// Whether it waits for new events for ever.
-    pub(super) fn is_subscription(&self) -> bool {
+    /// Since when somebody waits for something that ought to come: not for the events of a subscription.
+    pub(super) fn starving_since(&self) -> Option<Instant> {
         let state = self.0.lock();
-        matches!(state.source, Source::Subscription(_)) && state.begun.is_none()
+        let for_ever = matches!(state.source, Source::Subscription(_)) && state.begun.is_none();
+        (!for_ever && state.batches.is_empty() && state.ended.is_none()).then_some(state.moved)
     }
 
     /// The next, if it is there.
@@ -177,6 +192,7 @@ impl Feed {
         }
         let (position, bytes) = (batch.position, u32::try_from(batch.bytes).unwrap_or(u32::MAX));
         state.batches.pop_front();
+        state.moved = Instant::now();
         Poll::Ready(Ok(Next::Taken { position, bytes }))
     }
 }

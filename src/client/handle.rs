@@ -1,8 +1,8 @@
 //! The client as applications hold it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     events::{ClientEvents, ClientStreams, Reading},
@@ -15,7 +15,9 @@ use super::{
 use crate::{
     error::{Error, Result},
     event::{NewEvent, StreamName},
-    event_store::{Appended, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on},
+    event_store::{
+        Appended, BoxFuture, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on,
+    },
     protocol::{Request, Response, Resume, malformed},
     runtime::OwnRuntime,
     version::{ExpectedVersion, Position, Version},
@@ -40,7 +42,7 @@ pub(super) struct Inner {
     pub(super) options: ClientOptions,
     pub(super) table: Arc<Table>,
     #[allow(dead_code, reason = "it is kept until nobody has the client any more")]
-    runtime: OwnRuntime,
+    runtime: Option<OwnRuntime>,
 }
 
 impl Drop for Inner {
@@ -80,16 +82,39 @@ impl Client {
     }
 
     pub(super) async fn open(options: ClientOptions) -> Result<Client> {
-        let table = Arc::new(Table::default());
         let runtime = OwnRuntime::start("factlog-client").map_err(|error| Error::Unavailable {
             server: options.address.to_string(),
             reason: format!("cannot start a thread for the client: {error}"),
         })?;
+        Client::over(link::System, options, |keeping| {
+            runtime.spawn(keeping);
+            Some(runtime)
+        })
+        .await
+    }
+
+    /// A client over a network, whose connection is kept by what `start` begins.
+    async fn over<N: link::Network>(
+        network: N,
+        options: ClientOptions,
+        start: impl FnOnce(BoxFuture<'static, ()>) -> Option<OwnRuntime>,
+    ) -> Result<Client> {
+        let table = Arc::new(Table::default());
         let (first, connected) = oneshot::channel();
-        runtime.spawn(link::keep(options.clone(), table.clone(), first));
+        let runtime = start(Box::pin(link::keep(network, options.clone(), table.clone(), first)));
         let client = Client { inner: Arc::new(Inner { options, table, runtime }) };
         connected.await.unwrap_or_else(|_| Err(client.inner.closed()))?;
         Ok(client)
+    }
+
+    /// A client over a network of the tests, on the runtime that this is called on.
+    #[cfg(test)]
+    pub(crate) async fn simulated<N: link::Network>(network: N, options: ClientOptions) -> Result<Client> {
+        Client::over(network, options, |keeping| {
+            tokio::spawn(keeping);
+            None
+        })
+        .await
     }
 
     /// Appends events to a stream, all or none, if it is at the expected version. When this returns they are on the server's disk.

@@ -10,7 +10,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::{mpsc, oneshot},
-    time::{interval, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
@@ -31,8 +31,37 @@ use crate::{
     },
 };
 
-type Source = Box<dyn AsyncRead + Send + Unpin>;
-type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+pub(crate) type Source = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// What a server is reached over: the system's network, or in the tests a simulated one.
+pub(crate) trait Network: Send + Sync + 'static {
+    type Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Connects to a port of a host.
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Transport>> + Send;
+
+    /// The two directions, each for itself.
+    fn halves(transport: Self::Transport) -> (Source, Sink);
+}
+
+/// The system's network.
+pub(super) struct System;
+
+impl Network for System {
+    type Transport = TcpStream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((host, port)).await?;
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    fn halves(stream: TcpStream) -> (Source, Sink) {
+        let (source, sink) = stream.into_split();
+        (Box::new(source), Box::new(sink))
+    }
+}
 
 /// Most pieces of one write, and most frames that are taken for it.
 const PIECES: usize = 256;
@@ -44,13 +73,18 @@ const BUFFER: usize = 64 << 10;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Keeps a connection for as long as the client is there. The first one is reported; without it there is no client.
-pub(super) async fn keep(options: ClientOptions, table: Arc<Table>, first: oneshot::Sender<Result<()>>) {
+pub(super) async fn keep<N: Network>(
+    network: N,
+    options: ClientOptions,
+    table: Arc<Table>,
+    first: oneshot::Sender<Result<()>>,
+) {
     let mut first = Some(first);
     let expiring = expire(&options, &table);
     let connecting = async {
         let mut pause = options.first_pause;
         loop {
-            let lost = match timeout(options.connect_time, open(&options)).await {
+            let lost = match timeout(options.connect_time, open(&network, &options)).await {
                 Ok(Ok(link)) => {
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
@@ -128,9 +162,9 @@ impl FrameSource {
 }
 
 /// Connects and says hello.
-async fn open(options: &ClientOptions) -> Result<Link> {
+async fn open<N: Network>(network: &N, options: &ClientOptions) -> Result<Link> {
     let lost = |error: io::Error| unavailable(options, error);
-    let (mut source, mut sink) = connect(options).await?;
+    let (mut source, mut sink) = connect(network, options).await?;
     sink.write_all(&ClientPreamble::OWN.encode()).await.map_err(lost)?;
     write(&mut sink, &Request::Hello(options.token.clone()).encode(1)).await.map_err(lost)?;
     let mut preamble = [0; PREAMBLE_BYTES];
@@ -153,14 +187,12 @@ async fn open(options: &ClientOptions) -> Result<Link> {
     }
 }
 
-async fn connect(options: &ClientOptions) -> Result<(Source, Sink)> {
+async fn connect<N: Network>(network: &N, options: &ClientOptions) -> Result<(Source, Sink)> {
     let address = &options.address;
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+    let stream = network.connect(&address.host, address.port).await;
     let stream = stream.map_err(|error| unavailable(options, error))?;
-    let _ = stream.set_nodelay(true);
     if !address.tls {
-        let (source, sink) = stream.into_split();
-        return Ok((Box::new(source), Box::new(sink)));
+        return Ok(N::halves(stream));
     }
     let config = options.tls.clone().map_or_else(|| tls::of_the_system(address), Ok)?;
     let name = ServerName::try_from(address.host.clone());

@@ -38,5 +38,7 @@ mod tls;
 
 pub use events::{ClientEvents, ClientStreams, Reading};
 pub use handle::Client;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use link::{Network, Sink, Source};
 pub use options::ClientOptions;
 pub use subscription::ClientSubscription;

@@ -1,9 +1,12 @@
 //! What is asked and not answered yet. It outlives connections: each new one is given all of it.
 
-use std::{collections::BTreeMap, mem, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::feed::{Feed, Then};
 use crate::{
@@ -21,8 +24,6 @@ struct State {
     waiting: BTreeMap<u64, Waiting>,
     /// The connection that there is.
     link: Option<mpsc::UnboundedSender<Arc<Frame>>>,
-    /// Since when there is none.
-    down_since: Option<Instant>,
     /// Nobody uses the client any more.
     closed: bool,
 }
@@ -121,14 +122,12 @@ impl Table {
             let _ = link.send(frame);
         }
         state.link = Some(link);
-        state.down_since = None;
     }
 
     /// There is none any more.
     pub(super) fn disconnected(&self, error: &Error) {
         let mut state = self.0.lock();
         state.link = None;
-        state.down_since.get_or_insert_with(Instant::now);
         // What cannot go on over another connection.
         let over: Vec<u64> = (state.waiting.iter())
             .filter(|(_, waiting)| matches!(waiting, Waiting::Feed(feed) if !feed.can_resume()))
@@ -179,21 +178,27 @@ impl Table {
         }
     }
 
-    /// Ends what has waited for too long: answers behind their deadlines, and, when there has been no connection for so long, reads
-    /// that are under way. Subscriptions wait.
+    /// Ends what has waited for too long: answers behind their deadlines, and reads of which nothing has come for so long. Subscriptions wait.
     pub(super) fn expire(&self, now: Instant, patience: std::time::Duration, error: &Error) {
         let mut state = self.0.lock();
-        let down = state.down_since.is_some_and(|since| now.saturating_duration_since(since) > patience);
         let over: Vec<u64> = (state.waiting.iter())
             .filter(|(_, waiting)| match waiting {
                 Waiting::Answer(asked) => asked.deadline <= now,
-                Waiting::Feed(feed) => down && !feed.is_subscription(),
+                Waiting::Feed(feed) => {
+                    feed.starving_since().is_some_and(|since| now.saturating_duration_since(since) > patience)
+                }
             })
             .map(|(number, _)| *number)
             .collect();
-        let over: Vec<Waiting> = over.iter().filter_map(|number| state.waiting.remove(number)).collect();
-        drop(state);
-        over.into_iter().for_each(|waiting| waiting.fail(error));
+        for number in over {
+            let Some(waiting) = state.waiting.remove(&number) else { continue };
+            if matches!(waiting, Waiting::Feed(_)) {
+                // The server may be at it still.
+                let own = state.number();
+                state.send(&Arc::new(Request::Cancel { request: number }.encode(own)));
+            }
+            MutexGuard::unlocked(&mut state, || waiting.fail(error));
+        }
     }
 
     /// Ends everything.

@@ -25,12 +25,14 @@
 mod access;
 mod budget;
 mod connection;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod fault_tests;
 mod http;
 mod listener;
 mod metrics;
 mod network;
+#[cfg(all(test, feature = "client"))]
+mod network_tests;
 mod options;
 mod page;
 mod reader;
