@@ -27,6 +27,8 @@ mod budget;
 mod connection;
 #[cfg(all(test, feature = "client"))]
 mod fault_tests;
+#[cfg(all(feature = "client", any(test, fuzzing)))]
+pub(crate) mod fuzzing;
 mod http;
 mod listener;
 mod metrics;

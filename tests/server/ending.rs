@@ -99,6 +99,37 @@ fn health_readiness_and_metrics_are_answered_over_http() {
 }
 
 #[test]
+fn the_lag_of_subscriptions_is_shown_for_the_last_of_all_and_for_a_hundred_cursors() {
+    let served = Served::new();
+    for _ in 0..30 {
+        served.store.append(&stream("a"), ExpectedVersion::Any, vec![event(vec![0; 1000])]).unwrap();
+    }
+    let mailer = |name: &str| Subscribe::new().cursor(CursorName::new(name).unwrap());
+    // One has got everything. The others have credit for nothing, and begin where their cursors are.
+    let client = served.client();
+    let mut fast = client.subscribe(mailer("fast")).unwrap();
+    (0..30).for_each(|_| drop(fast.next().unwrap()));
+    let mut raw = served.greeted();
+    for number in 0..120u64 {
+        let name = CursorName::new(format!("slow-{number}")).unwrap();
+        served.store.save_cursor(&name, Position::new(number % 30)).unwrap();
+        let body = [&[0, 0, 0, 0, 0, 1][..], &text(name.as_str()), &[0, 0, 0, 0]].concat();
+        raw.send(&frame(10 + number, 8, &body));
+        assert_eq!(raw.receive().unwrap().1, 0x8006);
+    }
+    let (_, shown) = get(served.http.unwrap(), "/metrics");
+    let lag: Vec<_> = shown.lines().filter(|line| line.starts_with("factlog_cursor_lag_events{")).collect();
+    assert_eq!(lag.len(), 100);
+    assert!(lag.contains(&"factlog_cursor_lag_events{cursor=\"slow-0\"} 30"), "{lag:?}");
+    assert!(lag.contains(&"factlog_cursor_lag_events{cursor=\"slow-35\"} 25"), "{lag:?}");
+    assert_eq!(served.metric("factlog_subscription_lag_events"), 30.0);
+    drop(raw);
+    until("only one is left", || served.metric("factlog_subscriptions") == 1.0);
+    assert_eq!(served.metric("factlog_cursor_lag_events{cursor=\"fast\"}"), 0.0);
+    assert_eq!(served.metric("factlog_subscription_lag_events"), 0.0);
+}
+
+#[test]
 fn two_thousand_half_open_handshakes_keep_nobody_out_and_leave_nothing_behind() {
     let served = Served::new();
     let client = served.client();
