@@ -174,6 +174,20 @@ fn settings_are_taken_from_arguments_then_the_environment_then_the_file() {
 }
 
 #[test]
+fn a_server_whose_log_nobody_reads_any_more_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let mut command = factlog();
+    command.arg("--store").arg(directory.path().join("store")).args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = Process::start(&mut command);
+    drop(server.child.stderr.take());
+    for _ in 0..3 {
+        let client = Client::connect(&server.url()).unwrap();
+        client.append(&stream("a"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+    }
+    assert_eq!(server.kill(Signal::TERM), Some(0));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_is_served() {
     let directory = TempDir::new().unwrap();
     let store = directory.path().join("store");
