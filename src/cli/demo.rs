@@ -71,12 +71,12 @@ impl Demo {
         let queries = OrderQueryHandler::new(views::fresh(&store, &file, OrderProjection, Freshness::default())?);
         say("\nThe read model, built from the log; how many orders have which status:");
         for status in OrderStatus::ALL {
-            let orders = queries.orders_by_status(status, Page::default())?.pagination.total;
+            let orders = block_on(queries.orders_by_status(status, Page::default()))?.pagination.total;
             out.line(&StatusCount { status, orders })?;
         }
         out.flush()?;
         say("\nA page of one user's orders, newest first:");
-        out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
+        out.line(&block_on(queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default()))?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
         for event in store.read_stream((&Order::stream(SHOWN)?).into()) {

@@ -88,6 +88,15 @@ pub enum ModelError {
     #[error("read model: {0}")]
     Sqlite(#[from] rusqlite::Error),
 
+    /// A row of a read model that nobody who asks can make sense of.
+    #[error("column {column} of a row in the read model: {reason}; rebuild the projection")]
+    UnreadableRow {
+        /// The column, counted from 0.
+        column: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// A read model that holds something else than what was projected from this store.
     #[error("{place}: {reason}")]
     ForeignViews {
@@ -152,6 +161,11 @@ impl ModelError {
             event_type: event.event_type(),
             reason: reason.into(),
         }
+    }
+
+    /// The error for a row of a read model that nobody who asks can make sense of.
+    pub fn unreadable_row(column: usize, reason: impl ToString) -> ModelError {
+        ModelError::UnreadableRow { column, reason: reason.to_string() }
     }
 
     /// What the caller can do next: as for [`Error::action`]. A rule of the domain, a missing aggregate and an event that

@@ -35,6 +35,8 @@ mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stop;
@@ -59,7 +61,9 @@ pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::{Dialect, Row, Select, Tables, Value, Views, containing};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Reading, SqliteProjection, SqliteViews, containing};
+pub use sqlite::{Reading, SqliteProjection, SqliteViews};
 pub use stop::Stop;
 pub use timer::{Sleep, Timer};

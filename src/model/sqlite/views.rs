@@ -15,9 +15,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{bookkeeping, failed, projected::SqliteProjection};
 use crate::{
-    event_store::Watchers,
+    event_store::{BoxFuture, Watchers},
     model::{
-        Consistency, ModelError, Sleep, Timer,
+        Consistency, Dialect, ModelError, Row, Select, Sleep, Tables, Timer, Views,
         projection::{Checkpoint, Projection},
     },
     version::Position,
@@ -195,6 +195,29 @@ impl SqliteViews {
     /// A projection of this file has come farther.
     pub(super) fn has_changed(&self) {
         self.inner.waiting.wake_all();
+    }
+}
+
+impl Views for SqliteViews {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn wait_until<'a>(
+        &'a self,
+        projection: &'a str,
+        consistency: Consistency,
+    ) -> BoxFuture<'a, Result<(), ModelError>> {
+        Box::pin(self.wait_until(projection, consistency))
+    }
+
+    fn select<'a>(&'a self, queries: &'a [Select<'a>]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, ModelError>> {
+        Box::pin(async move {
+            let reading = self.read()?;
+            // One statement is of one state by itself.
+            let _state = if queries.len() > 1 { Some(reading.unchecked_transaction()?) } else { None };
+            queries.iter().map(|select| reading.query(select.sql, select.values)).collect()
+        })
     }
 }
 
