@@ -39,6 +39,8 @@
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
 //! features `server` and `client` a store is shared over TCP, by the same trait.
 
+#[cfg(feature = "postgres")]
+pub mod backend;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod codec;
@@ -62,6 +64,8 @@ pub mod orders;
     allow(dead_code, unused_imports, reason = "each needs its half")
 )]
 mod protocol;
+#[cfg(any(feature = "client", feature = "postgres", feature = "jetstream"))]
+mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
