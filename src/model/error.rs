@@ -88,6 +88,11 @@ pub enum ModelError {
     #[error("read model: {0}")]
     Sqlite(#[from] rusqlite::Error),
 
+    /// The PostgreSQL database of a read model failed.
+    #[cfg(feature = "postgres")]
+    #[error("read model in {0}")]
+    Postgres(#[from] super::PostgresError),
+
     /// A row of a read model that nobody who asks can make sense of.
     #[error("column {column} of a row in the read model: {reason}; rebuild the projection")]
     UnreadableRow {
@@ -179,6 +184,8 @@ impl ModelError {
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
                 _ => Action::FixInput,
             },
+            #[cfg(feature = "postgres")]
+            ModelError::Postgres(error) => error.action(),
             ModelError::NotYetProjected { .. } => Action::Retry,
             ModelError::EventFailed { source, .. } => source.action(),
             _ => Action::FixInput,

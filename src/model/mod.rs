@@ -29,6 +29,8 @@ mod event;
 mod event_bus;
 mod metadata;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod projection;
 mod reaction;
 mod receipt;
@@ -53,6 +55,8 @@ pub use event::{DomainEvent, Upcaster};
 pub use event_bus::{EventBus, EventHandler};
 pub use metadata::Metadata;
 pub use page::{BadPage, Page, Pagination};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresError, PostgresProjection, PostgresTables, PostgresViews};
 pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,

@@ -1,12 +1,9 @@
 //! The file: its connections, and what marks it as made here.
 
 use std::{
-    future::{Future, poll_fn},
     ops::Deref,
     path::{Path, PathBuf},
-    pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
@@ -17,10 +14,9 @@ use super::{bookkeeping, failed, projected::SqliteProjection};
 use crate::{
     event_store::{BoxFuture, Watchers},
     model::{
-        Consistency, Dialect, ModelError, Row, Select, Sleep, Tables, Timer, Views,
+        Consistency, Dialect, ModelError, Row, Select, Tables, Views,
         projection::{Checkpoint, Projection},
     },
-    version::Position,
 };
 
 /// Marks a database as made here: the letters `flog`.
@@ -148,33 +144,8 @@ impl SqliteViews {
     ///
     /// [`ModelError::NotYetProjected`] when it did not come so far in time: nobody runs it, it is paused, stopped, or slow.
     pub async fn wait_until(&self, projection: &str, consistency: Consistency) -> Result<(), ModelError> {
-        match consistency {
-            Consistency::AsIs => Ok(()),
-            Consistency::AtLeast { position, within } => self.wait_for(projection, position, within).await,
-        }
-    }
-
-    async fn wait_for(&self, projection: &str, wanted: Position, within: Duration) -> Result<(), ModelError> {
-        let watcher = self.inner.waiting.register(Vec::new());
-        let mut reached = Position::START;
-        let coming = async {
-            loop {
-                watcher.clear();
-                reached = self.checkpoint(projection)?.position;
-                if reached >= wanted {
-                    return Ok(());
-                }
-                // Woken when this process has written; what another one writes has to be looked for.
-                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(LOOK)).await;
-            }
-        };
-        match before(coming, Timer.sleep(within)).await {
-            Some(done) => done,
-            None => {
-                let projection = projection.to_owned();
-                Err(ModelError::NotYetProjected { projection, wanted, reached, waited: within })
-            }
-        }
+        let look = || Box::pin(async { Ok(self.checkpoint(projection)?.position) }) as BoxFuture<'_, _>;
+        consistency.wait(projection, &self.inner.waiting, LOOK, look).await
     }
 
     /// The place in the log of the projection with this name.
@@ -293,14 +264,4 @@ fn switch_to_wal(connection: &mut Connection) -> Result<(), ModelError> {
             switched => return Ok(switched?),
         }
     }
-}
-
-/// Whether a future is ready before another one, which is then dropped: `None` when the other was first.
-async fn before<T>(future: impl Future<Output = T>, other: impl Future<Output = ()>) -> Option<T> {
-    let (mut future, mut other) = (pin!(future), pin!(other));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => other.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }
