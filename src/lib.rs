@@ -80,9 +80,9 @@ pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
-    Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
-    save_state,
+    Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState,
+    MemoryStore, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe,
+    block_on, load_state, save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,

@@ -21,7 +21,6 @@ impl OwnRuntime {
     }
 
     /// Begins a task that nobody waits for.
-    #[cfg(any(feature = "client", feature = "jetstream"))]
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let OwnRuntime(Some(runtime)) = self {
             runtime.spawn(task);

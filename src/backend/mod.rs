@@ -1,1 +1,4 @@
 //! The same contract over engines that run elsewhere, alone or in clusters.
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
