@@ -1,6 +1,6 @@
 //! A database of read models, as queries see it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{Dialect, Row, Value};
 use crate::{
@@ -64,5 +64,23 @@ impl dyn Views {
         let rows = found.pop().unwrap_or_default();
         let total = found.iter_mut().flatten().next().map_or(Ok(0), |row| row.integer(0))?;
         Ok((rows, page.of(total.unsigned_abs())))
+    }
+}
+
+impl<V: Views + ?Sized> Views for Arc<V> {
+    fn dialect(&self) -> Dialect {
+        (**self).dialect()
+    }
+
+    fn wait_until<'a>(
+        &'a self,
+        projection: &'a str,
+        consistency: Consistency,
+    ) -> BoxFuture<'a, Result<(), ModelError>> {
+        (**self).wait_until(projection, consistency)
+    }
+
+    fn select<'a>(&'a self, queries: &'a [Select<'a>]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, ModelError>> {
+        (**self).select(queries)
     }
 }
