@@ -137,7 +137,7 @@ impl<T: Tables> View<'_, T> {
             self.version().into(),
         ];
         // An order that is there has taken the event.
-        self.tables.change(INSERT, &values, || Ok(()))
+        self.tables.run(INSERT, &values)
     }
 
     fn change_items(

@@ -38,9 +38,17 @@ pub struct PostgresTables {
 
 #[derive(Debug, Default)]
 struct Gathered {
-    changes: Vec<(String, Vec<Value<'static>>)>,
-    /// Whether one of them failed, or has changed no row.
+    changes: Vec<Change>,
+    /// Whether one of them failed, or has changed no row where one was to.
     odd: bool,
+}
+
+#[derive(Debug)]
+struct Change {
+    sql: String,
+    values: Vec<Value<'static>>,
+    /// Whether it must change a row.
+    must: bool,
 }
 
 impl std::fmt::Debug for PostgresTables {
@@ -149,9 +157,9 @@ impl PostgresTables {
     pub(super) async fn send(&self) -> Result<bool, ModelError> {
         let changes = std::mem::take(&mut self.gathered.lock().changes);
         let mut odd = false;
-        for changed in self.send_all(&changes).await? {
+        for (change, changed) in changes.iter().zip(self.send_all(&changes).await?) {
             match changed {
-                Ok(rows) => odd |= rows == 0,
+                Ok(rows) => odd |= rows == 0 && change.must,
                 Err(error) => {
                     let error = PostgresError::new(self.server.place(), error);
                     if !error.is_the_events() {
@@ -168,21 +176,30 @@ impl PostgresTables {
         Ok(!gathered.odd)
     }
 
+    fn gather(&self, sql: &str, values: &[Value<'_>], must: bool) {
+        let values = values.iter().cloned().map(Value::into_owned).collect();
+        self.gathered.lock().changes.push(Change { sql: sql.to_owned(), values, must });
+    }
+
     async fn send_all(
         &self,
-        changes: &[(String, Vec<Value<'static>>)],
+        changes: &[Change],
     ) -> Result<Vec<Result<u64, tokio_postgres::Error>>, ModelError> {
         let client = self.client();
         let mut requests: Vec<Request<'_, _>> = Vec::with_capacity(changes.len());
-        for (sql, values) in changes {
+        for Change { sql, values, .. } in changes {
             let statement = client.prepare_cached(sql).await.map_err(|error| self.error(error))?;
             requests.push(Box::pin(async move {
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-                client.execute(&statement, &values).await
+                client.execute(&statement, &parameters(values)).await
             }));
         }
         Ok(in_order(requests).await)
     }
+}
+
+/// Values as the driver takes them.
+pub(super) fn parameters<'a>(values: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as _).collect()
 }
 
 /// Sends requests one behind the other, without waiting for answers in between, and gives the answers.
@@ -225,6 +242,16 @@ impl Tables for PostgresTables {
         })
     }
 
+    fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<(), ModelError> {
+        match self.one_by_one {
+            true => block_on(self.execute(sql, &parameters(values))).map(drop),
+            false => {
+                self.gather(sql, values, false);
+                Ok(())
+            }
+        }
+    }
+
     fn change(
         &self,
         sql: &str,
@@ -232,19 +259,17 @@ impl Tables for PostgresTables {
         otherwise: impl FnOnce() -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         if !self.one_by_one {
-            let values = values.iter().cloned().map(Value::into_owned).collect();
-            self.gathered.lock().changes.push((sql.to_owned(), values));
+            self.gather(sql, values, true);
             return Ok(());
         }
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        match block_on(self.execute(sql, &values))? {
+        match block_on(self.execute(sql, &parameters(values)))? {
             0 => otherwise(),
             _ => Ok(()),
         }
     }
 
     fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, ModelError> {
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+        let values = parameters(values);
         block_on(async {
             if !self.send().await? {
                 return Err(ModelError::refused(Odd));

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio_postgres::types::ToSql;
-
 use super::{
     bookkeeping, failed,
     projected::PostgresProjection,
     server::Server,
-    tables::{Beginning, PostgresTables, Request, in_order},
+    tables::{Beginning, PostgresTables, Request, in_order, parameters},
     values,
 };
 use crate::{
@@ -200,7 +198,7 @@ impl PostgresViews {
         let batch = |sql| async move { client.batch_execute(sql).await.map(|()| Vec::new()) };
         let mut requests: Vec<Request<'_, Result<Vec<_>, _>>> = vec![Box::pin(batch(begin))];
         for (select, statement) in queries.iter().zip(&statements) {
-            let values: Vec<&(dyn ToSql + Sync)> = select.values.iter().map(|value| value as _).collect();
+            let values = parameters(select.values);
             requests.push(Box::pin(async move { client.query(statement, &values).await }));
         }
         // Sent with the others, so that the transaction ends whatever becomes of this future.
@@ -229,7 +227,7 @@ impl Views for PostgresViews {
         Box::pin(async move {
             let [Select { sql, values }] = queries else { return self.in_one_state(queries).await };
             let client = self.server().connection().await?;
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+            let values = parameters(values);
             let found = async {
                 let found = client.query(&client.prepare_cached(sql).await?, &values).await?;
                 found.iter().map(values::row).collect::<Result<_, _>>()

@@ -25,11 +25,15 @@ pub trait Tables {
     /// When the database refuses.
     fn define(&self, sql: &str) -> Result<(), ModelError>;
 
-    /// Changes rows. Whoever carries it out may gather changes and send them together, so an error can show at a later call, or
-    /// behind the last. It is the error of the event that the change was made for all the same.
+    /// Changes rows, however many: none, too. Whoever carries it out may gather changes and send them together, so that an
+    /// error shows at a later call, or behind the last. Then the events are handed over once more, each change being waited for.
     ///
-    /// `otherwise` says what it means that no row has changed. It may be called or not before this returns, and the event may be
-    /// handed over once more to call it: nothing else is known of it than that it decides about an event without effect.
+    /// # Errors
+    ///
+    /// When the database refuses.
+    fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<(), ModelError>;
+
+    /// The same, when one row at least is to change. `otherwise` says what it means that none has: nothing, or an error.
     ///
     /// # Errors
     ///

@@ -28,6 +28,10 @@ impl Tables for Connection {
         Ok(self.execute_batch(sql)?)
     }
 
+    fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<(), ModelError> {
+        Ok(bound(self, sql, values)?.raw_execute().map(drop)?)
+    }
+
     fn change(
         &self,
         sql: &str,
