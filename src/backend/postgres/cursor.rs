@@ -9,7 +9,7 @@ use crate::{
 
 const LOAD: &str = "SELECT position FROM cursors WHERE name = $1";
 
-const SAVE: &str = "INSERT INTO cursors (name, position) SELECT $1, $2 WHERE $2 = 0 OR EXISTS (SELECT FROM events WHERE position >= $2) \
+const SAVE: &str = "INSERT INTO cursors (name, position) SELECT $1, $2::bigint WHERE $2 = 0 OR EXISTS (SELECT FROM events WHERE position >= $2) \
     ON CONFLICT (name) DO UPDATE SET position = excluded.position";
 
 /// The position that was saved last.

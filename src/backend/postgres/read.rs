@@ -93,7 +93,7 @@ async fn page_of(core: &Core, client: &ClientWrapper, read: &ReadAll) -> Result<
 
 /// A query for a page of events, at most as many as the value `limit` says and not too many bytes.
 fn page(from: &str, order: &str, limit: usize) -> String {
-    let size = "octet_length(event_data) + octet_length(metadata)";
+    let size = "(octet_length(event_data) + octet_length(metadata))";
     format!(
         "SELECT {COLUMNS} FROM (SELECT *, sum({size}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) - {size} AS ahead \
          FROM (SELECT {COLUMNS} {from} ORDER BY {order} LIMIT ${limit}) AS page) AS page \

@@ -10,11 +10,18 @@ use crate::{
     error::{Error, Result},
     event::{NewEvent, RecordedEvent, StreamName},
     event_store::{
-        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
-        StreamAppend, Subscribe,
+        Appended, BoxFuture, Capabilities, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream,
+        Snapshot, StreamAppend, Subscribe,
     },
     runtime::OwnRuntime,
     version::{ExpectedVersion, Position, Version},
+};
+
+/// An append that fails has taken a number all the same.
+const CAPABILITIES: Capabilities = {
+    let mut capabilities = Capabilities::full();
+    capabilities.dense_positions = false;
+    capabilities
 };
 
 /// A store in a PostgreSQL database. Cheap to clone: all clones share one pool of connections.
@@ -100,6 +107,10 @@ impl PostgresStore {
 }
 
 impl EventStore for PostgresStore {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
     fn append<'a>(
         &'a self,
         stream: &'a StreamName,
