@@ -46,9 +46,7 @@ impl PostgresError {
             (Cause::Address(_), _) => false,
             (Cause::NoConnection(_), _) => true,
             // Connections, deadlocks, limits, locks, shutting down and starting.
-            (_, Some(code)) => {
-                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03"
-            }
+            (_, Some(code)) => ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03",
             (Cause::Said(error), None) => !is_value(error),
         }
     }
