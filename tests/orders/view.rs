@@ -3,8 +3,8 @@
 use std::{sync::Arc, thread};
 
 use factlog::{
-    EventStore, MemoryStore, NewEvent, Position, ReadAll, RecordedEvent, block_on,
-    model::{Aggregate, Checkpoint, ModelError, Page, Pagination, Projection, ReadModel, Runner, Tables, Taken},
+    EventStore, ExpectedVersion, MemoryStore, NewEvent, Position, ReadAll, RecordedEvent, block_on,
+    model::{Aggregate, Checkpoint, ModelError, Page, Pagination, Projection, Runner, Tables, Taken},
     orders::{Order, OrderProjection, OrderQueryHandler, OrderStatus},
 };
 use parking_lot::Mutex;
