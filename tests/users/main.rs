@@ -7,21 +7,23 @@
 use std::sync::Arc;
 
 use factlog::{
-    EventStore, MemoryStore, Options, Position, ReadStream, block_on,
+    EventStore, MemoryStore, Position, ReadStream, block_on,
     model::{Aggregate, BusinessTime, InvalidField, ModelError, Receipt, Repository},
     testing::given,
     users::{CreateUser, DeleteUser, UpdateUser, User, UserAction, UserEvent, UserRefusal, UserRequest, UserService},
 };
-use tempfile::TempDir;
 
 #[path = "../support/databases.rs"]
 mod databases;
+#[path = "../support/every_store.rs"]
+mod every_store;
 #[cfg(feature = "postgres")]
 mod in_postgres;
 mod in_sqlite;
+
+use every_store::on_every_store;
 #[cfg(feature = "postgres")]
-#[path = "../support/postgres.rs"]
-mod postgres;
+use every_store::postgres;
 
 fn at(minute: u32) -> BusinessTime {
     format!("2018-08-15T12:{minute:02}:00Z").parse().unwrap()
@@ -88,13 +90,6 @@ fn nothing_can_be_asked_of_a_deleted_user() {
     given::<User>([created(), deleted()]).when(&delete()).then_refused(UserRefusal::Deleted);
 }
 
-/// Runs a test on each kind of store.
-fn on_every_store(test: impl Fn(Arc<dyn EventStore>)) {
-    test(Arc::new(MemoryStore::new()));
-    let directory = TempDir::new().unwrap();
-    test(Arc::new(Options::new().open(directory.path()).unwrap()));
-}
-
 fn request(id: &str, minute: u32, action: UserAction) -> UserRequest {
     UserRequest { user_id: id.into(), at: Some(at(minute)), action }
 }
@@ -108,7 +103,11 @@ fn a_request_is_carried_out_or_refused_for_a_reason_of_its_kind() {
     on_every_store(|store| {
         let users = UserService::new(Arc::clone(&store)).unwrap();
         let ask = |asked: UserRequest| block_on(users.handle(asked));
-        let receipt = |version| Receipt { stream: "user-a".into(), version, position: version };
+        let stream = User::stream("a").unwrap();
+        let receipt = |version| {
+            let stored = block_on(store.read_stream(ReadStream::new(&stream))).unwrap();
+            Receipt { stream: "user-a".into(), version, position: stored[version as usize - 1].position().get() }
+        };
         let rename = |name: &str| request("a", 1, UserAction::Update { name: Some(name.into()), email: None });
         assert!(matches!(ask(rename("Bea")), Err(ModelError::AggregateNotFound { id }) if id == "a"));
         assert_eq!(ask(creation("a", 0, "Ann", "ann@example.com")).unwrap(), receipt(1));
@@ -120,7 +119,6 @@ fn a_request_is_carried_out_or_refused_for_a_reason_of_its_kind() {
             assert_eq!(refused.refusal::<UserRefusal>(), Some(&UserRefusal::Deleted), "{refused}");
         }
         assert!(matches!(ask(creation("a", 4, "Ann", "ann@example.com")), Err(ModelError::Concurrency(_))));
-        let stream = User::stream("a").unwrap();
         let events = block_on(store.read_stream(ReadStream::new(&stream))).unwrap();
         let types: Vec<_> = events.iter().map(|event| event.event_type_str().to_owned()).collect();
         assert_eq!(types, ["UserCreatedEvent", "UserUpdatedEvent", "UserDeletedEvent"]);
