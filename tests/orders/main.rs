@@ -7,8 +7,7 @@
 use std::{sync::Arc, thread};
 
 use factlog::{
-    EventId, EventStore, ExpectedVersion, NewEvent, Position, ReadStream, RecordedEvent, Store, StreamName, Version,
-    block_on,
+    EventId, EventStore, ExpectedVersion, NewEvent, Position, ReadStream, RecordedEvent, StreamName, Version, block_on,
     model::{Aggregate, AggregateRoot, BusinessTime, CommandHandler, Metadata, ModelError, Repository},
     orders::{ImportedOrderCommand, NewItem, Order, OrderCommand, OrderCommandHandler, OrderStatus, ShippingAddress},
 };

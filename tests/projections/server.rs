@@ -20,6 +20,7 @@ use crate::{
     databases::{Database, Sqlite},
     notes::{Notes, taken},
     postgres::Postgres,
+    support::{Factlog, finish},
 };
 
 /// Longer than anything here takes.
@@ -239,6 +240,7 @@ fn a_server_that_is_gone_or_refuses_is_an_error_that_says_what_to_do() {
     };
     for (address, action, said) in [
         (address.replace("open-sesame", "secret"), Action::FixInput, &["password", "PGPASSWORD"]),
+        (address.replace(":open-sesame", ""), Action::FixInput, &["password missing", "PGPASSWORD"]),
         (format!("{before}/nowhere"), Action::FixInput, &["\"nowhere\"", "create the database"]),
         (
             format!("postgres://{user}:secret@127.0.0.1:{port}/{database}"),
@@ -246,7 +248,7 @@ fn a_server_that_is_gone_or_refuses_is_an_error_that_says_what_to_do() {
             &["refused", "see that the server runs"],
         ),
         (format!("{address}?options=-csearch_path%3Dnone"), Action::FixInput, &["no schema", "create one"]),
-        ("postgres://ann:secret@host:port/x".to_owned(), Action::FixInput, &["address", ""]),
+        ("postgres://ann:secret@host:port/x".to_owned(), Action::FixInput, &["port", ""]),
     ] {
         let (text, found) = refused(&address);
         assert_eq!(found, action, "{text}");
@@ -268,4 +270,32 @@ fn tables_of_another_program_or_another_version_are_refused_and_left_as_they_are
     let error = block_on(PostgresViews::connect(&format!("{}?options=-csearch_path%3Dviews", others.named())));
     let error = error.unwrap_err().to_string();
     assert!(error.contains("version 7") && error.contains("drop the schema views"), "{error}");
+}
+
+#[test]
+fn the_command_keeps_its_read_model_in_a_database_and_its_password_in_the_environment() {
+    let (factlog, place) = (Factlog::new(), Place::new());
+    let address = place.named().replace(":open-sesame", "");
+    let run = |arguments: &[&str]| {
+        let mut command = factlog.command(arguments);
+        let run = finish(command.env("FACTLOG_VIEWS", &address).env("PGPASSWORD", "open-sesame"), b"");
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        run.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    run(&["users", "create", "a", "--name", "Ann", "--email", "ann@example.com"]);
+    run(&["users", "create", "b", "--name", "Bea", "--email", "bea@example.com"]);
+    assert_eq!(run(&["users", "show", "a"])[0]["name"], "Ann");
+    assert_eq!(run(&["users", "list", "--name", "BEA"])[0]["pagination"]["total"], 1);
+    let lines = run(&["projections", "run", "--once"]);
+    assert_eq!(
+        (&lines[0]["projection"], &lines[0]["position"], &lines[1]["lag"]),
+        (&"orders".into(), &2.into(), &0.into())
+    );
+    assert_eq!(run(&["projections", "rebuild", "users"])[0]["position"], 2);
+    assert_eq!(place.checkpoint("users").position.get(), 2);
+    assert!(!factlog.store().join("views.sqlite").exists());
+    // A password that is wrong is named as that, and not shown.
+    let wrong = factlog.run(&["users", "list", "--views", &place.named().replace("open-sesame", "secret")], "");
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("check the user and the password") && !wrong.stderr.contains("secret"), "{wrong:?}");
 }
