@@ -299,3 +299,32 @@ fn the_command_keeps_its_read_model_in_a_database_and_its_password_in_the_enviro
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("check the user and the password") && !wrong.stderr.contains("secret"), "{wrong:?}");
 }
+
+#[test]
+fn the_published_orders_make_the_same_rows_in_both_databases() {
+    let Ok(directory) = std::env::var("OLIST_DIR") else {
+        eprintln!("skipped: OLIST_DIR does not say where the tables are");
+        return;
+    };
+    let (factlog, here, there) = (Factlog::new(), Sqlite::new(), Place::new());
+    factlog.json(&["orders", "import", &directory], "");
+    let line = |command: &[&str], views: &str| {
+        factlog.json(&[&["projections", "--views", views], command].concat(), "").remove(0)
+    };
+    let run = ["run", "orders", "--once"];
+    assert_eq!(line(&run, &here.named())["lag"], 0);
+    let begun = Instant::now();
+    let caught_up = line(&run, &there.named());
+    println!("{} events caught up with in {:?}", caught_up["position"], begun.elapsed());
+    let expected = here.order_contents();
+    assert!(there.order_contents() == expected, "the rows differ");
+    let begun = Instant::now();
+    line(&["rebuild", "orders"], &there.named());
+    println!("built anew in {:?}", begun.elapsed());
+    assert!(there.order_contents() == expected, "the rows differ after a rebuild");
+    let page = |views: &str| {
+        factlog
+            .json(&["orders", "list", "--status", "DELIVERED", "--page", "7", "--limit", "100", "--views", views], "")
+    };
+    assert_eq!(page(&here.named()), page(&there.named()));
+}
