@@ -217,7 +217,8 @@ fn batches(criterion: &mut Criterion) -> Figure {
 fn reads(criterion: &mut Criterion) -> Figure {
     const STREAMS: u64 = 10_000;
     let place = place();
-    let store = fill(Options::new(), &place.path().join("factlog"), order(STREAMS));
+    // So that most events lie in segments that are full, as in a store in use.
+    let store = fill(Options::new().segment_bytes(8 << 20), &place.path().join("factlog"), order(STREAMS));
     let served = Served::new(&store);
     let (client, echo) = (served.client(), Echo::new(READ));
     let names: Vec<StreamName> = (0..STREAMS).map(|number| StreamName::new(stream_name(number)).unwrap()).collect();
@@ -264,7 +265,7 @@ fn behind(criterion: &mut Criterion) -> Figure {
     let events = STREAMS * EVENTS_IN_STREAM;
     let bytes = events as usize * RECORDED_EVENT;
     let place = place();
-    let store = fill(Options::new(), &place.path().join("factlog"), order(STREAMS));
+    let store = fill(Options::new().segment_bytes(32 << 20), &place.path().join("factlog"), order(STREAMS));
     let served = Served::new(&store);
     let (reader, appender) = (served.client(), served.client());
     let (mut own, mut other) = (Writer::new(1), Writer::new(1));

@@ -1,13 +1,15 @@
 //! What a client that has said who it is may ask for, and who does it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::mpsc,
-    task::{JoinSet, spawn_blocking},
+    task::{JoinSet, block_in_place, spawn_blocking},
 };
 
 use super::{
@@ -27,12 +29,28 @@ use crate::{
     version::Position,
 };
 
+fn fault<T>() -> Result<T> {
+    let message = "a fault of the server ended this request".into();
+    Err(Error::Remote { code: INTERNAL, action: Action::Retry, message })
+}
+
 /// Does what may block where that keeps nobody waiting. A panic there ends what was asked for, and nothing else.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|_| {
-        let message = "a fault of the server ended this request".into();
-        Err(Error::Remote { code: INTERNAL, action: Action::Retry, message })
-    })
+    spawn_blocking(work).await.unwrap_or_else(|_| fault())
+}
+
+/// Whether a task may block the thread that it runs on, as the runtime puts another in its place.
+pub(super) fn may_block_in_place() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+}
+
+/// As [`blocking`], and without a change of threads where the runtime puts another thread in the place of this one.
+pub(super) async fn blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if may_block_in_place() {
+        block_in_place(|| catch_unwind(AssertUnwindSafe(work))).unwrap_or_else(|_| fault())
+    } else {
+        blocking(work).await
+    }
 }
 
 /// A page that was asked for.
@@ -83,7 +101,7 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>
             return;
         }
         let (batch, looked_up) = (std::mem::take(&mut waiting), with.clone());
-        let answered = blocking(move || {
+        let answered = blocking_here(move || {
             let (mut answered, mut left, mut bytes) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
             for mut job in batch {
                 let frame = if bytes < PAGES_BYTES { job.asked.answer(job.request, &looked_up) } else { None };
