@@ -39,6 +39,8 @@
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
 //! features `server` and `client` a store is shared over TCP, by the same trait.
 
+#[cfg(feature = "postgres")]
+pub mod backend;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod codec;
@@ -62,6 +64,8 @@ pub mod orders;
     allow(dead_code, unused_imports, reason = "each needs its half")
 )]
 mod protocol;
+#[cfg(any(feature = "client", feature = "postgres", feature = "jetstream"))]
+mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
@@ -76,9 +80,9 @@ pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
-    Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
-    save_state,
+    Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState,
+    MemoryStore, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe,
+    block_on, load_state, save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,

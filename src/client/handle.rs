@@ -9,7 +9,6 @@ use super::{
     feed::{Feed, Source},
     link,
     options::ClientOptions,
-    runtime::OwnRuntime,
     subscription::ClientSubscription,
     table::Table,
 };
@@ -18,6 +17,7 @@ use crate::{
     event::{NewEvent, StreamName},
     event_store::{Appended, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on},
     protocol::{Request, Response, Resume, malformed},
+    runtime::OwnRuntime,
     version::{ExpectedVersion, Position, Version},
 };
 
@@ -80,7 +80,11 @@ impl Client {
     }
 
     pub(super) async fn open(options: ClientOptions) -> Result<Client> {
-        let (table, runtime) = (Arc::new(Table::default()), OwnRuntime::start(&options.address)?);
+        let table = Arc::new(Table::default());
+        let runtime = OwnRuntime::start("factlog-client").map_err(|error| Error::Unavailable {
+            server: options.address.to_string(),
+            reason: format!("cannot start a thread for the client: {error}"),
+        })?;
         let (first, connected) = oneshot::channel();
         runtime.spawn(link::keep(options.clone(), table.clone(), first));
         let client = Client { inner: Arc::new(Inner { options, table, runtime }) };

@@ -31,7 +31,6 @@ mod feed;
 mod handle;
 mod link;
 mod options;
-mod runtime;
 mod store;
 mod subscription;
 mod table;

@@ -5,8 +5,8 @@ use crate::{
     error::{Error, Result},
     event::{InvalidInput, NewEvent, RecordedEvent, StreamName},
     event_store::{
-        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
-        StreamAppend, Subscribe,
+        Appended, BoxFuture, Capabilities, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream,
+        Snapshot, StreamAppend, Subscribe,
     },
     protocol::{Flow, Request, Response},
     version::{ExpectedVersion, Position, Version},
@@ -32,6 +32,10 @@ impl Client {
 
 /// The futures can be awaited on any runtime, or driven by [`crate::block_on`].
 impl EventStore for Client {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::full()
+    }
+
     fn append<'a>(
         &'a self,
         stream: &'a StreamName,

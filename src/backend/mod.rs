@@ -1,0 +1,1 @@
+//! The same contract over engines that run elsewhere, alone or in clusters.
