@@ -6,7 +6,7 @@
 use std::{collections::HashSet, sync::Arc, thread};
 
 use factlog::{
-    EventStore, MemoryStore, Options, Position, ReadStream, block_on,
+    EventStore, MemoryStore, Position, ReadStream, block_on,
     model::{
         Aggregate, BusinessTime, Consistency, InvalidField, ModelError, Page, QueryBus, Receipt, Repository, Runner,
         SqliteViews,
@@ -19,6 +19,11 @@ use factlog::{
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+#[path = "support/every_store.rs"]
+mod every_store;
+
+use every_store::on_every_store;
 
 fn at(minute: u32) -> BusinessTime {
     format!("2018-08-15T12:{minute:02}:00Z").parse().unwrap()
@@ -83,13 +88,6 @@ fn nothing_can_be_asked_of_a_deleted_user() {
     given::<User>([created(), deleted()]).when(&create()).then_refused(UserRefusal::Deleted);
     given::<User>([created(), deleted()]).when(&update(Some("Bea"), None)).then_refused(UserRefusal::Deleted);
     given::<User>([created(), deleted()]).when(&delete()).then_refused(UserRefusal::Deleted);
-}
-
-/// Runs a test on each kind of store.
-fn on_every_store(test: impl Fn(Arc<dyn EventStore>)) {
-    test(Arc::new(MemoryStore::new()));
-    let directory = TempDir::new().unwrap();
-    test(Arc::new(Options::new().open(directory.path()).unwrap()));
 }
 
 fn request(id: &str, minute: u32, action: UserAction) -> UserRequest {
