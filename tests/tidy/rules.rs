@@ -26,7 +26,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
     // Event sourcing for applications, over the contract.
-    ("model", &[GROUND, &["event_store"]]),
+    ("model", &[GROUND, &["event_store", "runtime"]]),
     // What tests of applications and of other stores need.
     ("testing", &[GROUND, &["event_store", "model"]]),
     // The sample domains, written with what an application has.
