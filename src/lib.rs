@@ -84,7 +84,7 @@ pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEv
 pub use event_store::{
     Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState,
     MemoryStore, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe,
-    block_on, load_state, save_state,
+    block_on, block_on_for, load_state, save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,

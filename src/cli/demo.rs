@@ -80,7 +80,7 @@ impl Demo {
             event_line::print(&event?, out)?;
         }
         out.flush()?;
-        store.close()?;
+        store.close();
         say_what_next(&directory);
         Ok(())
     }

@@ -196,7 +196,8 @@ impl OrdersCommand {
         let orders = OrderService::new(store.shared())?;
         let receipt = block_on(orders.handle(request))?;
         out.acknowledge(&receipt)?;
-        store.close()
+        store.close();
+        Ok(())
     }
 }
 

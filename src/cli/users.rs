@@ -119,7 +119,8 @@ fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &
     let users = UserService::new(store.shared())?;
     let receipt = block_on(users.handle(UserRequest { user_id, at: time.at, action }))?;
     out.acknowledge(&receipt)?;
-    store.close()
+    store.close();
+    Ok(())
 }
 
 /// Where to ask about users, with answers as recent as asked for.

@@ -121,6 +121,11 @@ impl Matches {
         Matches { pieces, direction }
     }
 
+    /// Whether there is nothing to walk along.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// Where the walk stands next, without going there.
     pub(crate) fn peek(&mut self) -> Result<Option<Position>> {
         self.drop_empty();

@@ -14,7 +14,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    disk::Disk,
+    disk::{Disk, names},
     error::{Damage, Error, Result},
     sync::{Condvar, Mutex, RwLock},
     version::{Position, Version},
@@ -460,14 +460,9 @@ struct Opened {
 
 /// Opens the runs that cover positions from the first on, the largest first. One that does not open is as good as missing.
 fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Opened> {
-    let folder = dir.join(INDEX);
-    let io = |error| Error::io("list", &folder, error);
     let mut opened = Opened::default();
-    if disk.entry(&folder).map_err(io)?.is_none() {
-        return Ok(opened);
-    }
-    let names = disk.list(&folder).map_err(io)?;
-    let mut ranges: Vec<_> = names.iter().filter_map(|name| Run::range_in_name(name)).collect();
+    let mut ranges: Vec<_> =
+        names(disk, &dir.join(INDEX))?.iter().filter_map(|name| Run::range_in_name(name)).collect();
     ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
     for (first, last) in ranges {
         let next = opened.runs.last().map_or(Position::FIRST, |run| run.last.next());

@@ -40,6 +40,12 @@ impl PostgresOptions {
         })
     }
 
+    /// Says who this is; in place of a password in the address.
+    pub fn password(mut self, secret: impl AsRef<[u8]>) -> PostgresOptions {
+        self.config.password(secret);
+        self
+    }
+
     /// Most connections for appends and reads, 20 by default. Subscriptions share one more.
     pub fn pool_size(mut self, connections: usize) -> PostgresOptions {
         self.pool_size = connections.max(1);
