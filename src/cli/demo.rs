@@ -12,10 +12,7 @@ use clap::Args;
 use factlog::{
     EventId, block_on,
     model::{Aggregate, BusinessTime, CommandBus, ModelError, Page},
-    orders::{
-        Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus,
-        ShippingAddress,
-    },
+    orders::{Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus, ShippingAddress},
 };
 use serde::Serialize;
 

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::{ModelError, Sleep, Timer};
@@ -64,16 +59,15 @@ impl Consistency {
     ) -> Result<(), ModelError> {
         let Consistency::AtLeast { position: wanted, within } = self else { return Ok(()) };
         let watcher = waiting.register(Vec::new());
-        let mut last = Position::START;
+        // What is there needs no time.
+        let mut last = reached().await?;
         let coming = async {
-            loop {
+            while last < wanted {
+                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(often)).await;
                 watcher.clear();
                 last = reached().await?;
-                if last >= wanted {
-                    return Ok(());
-                }
-                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(often)).await;
             }
+            Ok(())
         };
         match before(coming, Timer.sleep(within)).await {
             Some(done) => done,

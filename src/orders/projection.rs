@@ -39,19 +39,37 @@ macro_rules! schema {
     ($text:literal, $json:literal, $integer:literal) => {
         concat!(
             "CREATE TABLE IF NOT EXISTS order_view (
-                order_id ", $text, " PRIMARY KEY,
-                user_id ", $text, " NOT NULL,
-                status ", $text, " NOT NULL,
-                total_amount ", $integer, " NOT NULL,
-                shipping_address ", $json, " NOT NULL,
-                items ", $json, " NOT NULL,
+                order_id ",
+            $text,
+            " PRIMARY KEY,
+                user_id ",
+            $text,
+            " NOT NULL,
+                status ",
+            $text,
+            " NOT NULL,
+                total_amount ",
+            $integer,
+            " NOT NULL,
+                shipping_address ",
+            $json,
+            " NOT NULL,
+                items ",
+            $json,
+            " NOT NULL,
                 payment_id TEXT,
                 tracking_number TEXT,
                 cancelled_at TEXT,
                 cancellation_reason TEXT,
-                created_at ", $text, " NOT NULL,
-                updated_at ", $text, " NOT NULL,
-                version ", $integer, " NOT NULL
+                created_at ",
+            $text,
+            " NOT NULL,
+                updated_at ",
+            $text,
+            " NOT NULL,
+                version ",
+            $integer,
+            " NOT NULL
             );
             CREATE INDEX IF NOT EXISTS order_view_by_user ON order_view (user_id, created_at DESC, order_id);
             CREATE INDEX IF NOT EXISTS order_view_by_user_and_status
@@ -191,7 +209,9 @@ const INSERT: &str = "
 macro_rules! update {
     ($columns:literal) => {
         concat!(
-            "UPDATE order_view SET ", $columns, ", updated_at = $3, version = $2
+            "UPDATE order_view SET ",
+            $columns,
+            ", updated_at = $3, version = $2
              WHERE order_id = $1 AND version < $2"
         )
     };

@@ -27,11 +27,21 @@ macro_rules! schema {
     ($text:literal) => {
         concat!(
             "CREATE TABLE IF NOT EXISTS user_view (
-                id ", $text, " PRIMARY KEY,
-                name ", $text, " NOT NULL,
-                email ", $text, " NOT NULL,
-                created_at ", $text, " NOT NULL,
-                updated_at ", $text, " NOT NULL
+                id ",
+            $text,
+            " PRIMARY KEY,
+                name ",
+            $text,
+            " NOT NULL,
+                email ",
+            $text,
+            " NOT NULL,
+                created_at ",
+            $text,
+            " NOT NULL,
+                updated_at ",
+            $text,
+            " NOT NULL
             );"
         )
     };

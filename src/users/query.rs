@@ -108,8 +108,7 @@ impl QueryHandler<GetUsers> for UserQueryHandler {
         // A text matches everything that it is in, and so the pattern of an empty text matches all.
         let from = format!(r"FROM user_view WHERE name {like} $1 ESCAPE '\' AND email {like} $2 ESCAPE '\'");
         let values = [pattern(&query.name), pattern(&query.email)];
-        let (rows, pagination) =
-            self.views.page([COLUMNS, &from, "created_at DESC, id"], &values, query.page).await?;
+        let (rows, pagination) = self.views.page([COLUMNS, &from, "created_at DESC, id"], &values, query.page).await?;
         Ok(UserPage { users: rows.into_iter().map(user_row).collect::<Result<_, _>>()?, pagination })
     }
 }

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use factlog::{
     Position, block_on,
-    model::{Consistency, ModelError, OnFailure, Stop, Views},
+    model::{Consistency, ModelError, OnFailure, Stop},
 };
 
 use super::Scene;

@@ -8,8 +8,8 @@ use factlog::{
 };
 use parking_lot::Mutex;
 
-use super::Scene;
-use crate::random::Random;
+use super::{Place, Scene};
+use crate::{databases::Database, random::Random};
 
 fn failed(runner: &Runner) -> Vec<FailedEvent> {
     block_on(runner.failed_events(false)).unwrap()
@@ -245,7 +245,7 @@ fn a_page_that_reaches_a_projection_twice_is_taken_once_also_where_it_fails() {
 
 #[test]
 fn whatever_is_done_in_whatever_order_the_view_ends_as_a_fresh_one() {
-    for seed in 1..=20 {
+    for seed in 1..=Place::ROUNDS {
         let (scene, mut random) = (Scene::of("a0"), Random(seed));
         block_on(scene.runner(OnFailure::Stop).catch_up()).unwrap();
         for step in 0..60 {

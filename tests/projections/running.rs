@@ -4,7 +4,7 @@ use std::{sync::Arc, thread};
 
 use factlog::{
     EventStore, Position, Store, StreamName, block_on,
-    model::{Consistency, ModelError, OnFailure, Projection, RetryPolicy, Runner, Stop, Tables, Views},
+    model::{Consistency, ModelError, OnFailure, Projection, RetryPolicy, Runner, Stop, Tables},
 };
 
 use super::Scene;

@@ -9,7 +9,6 @@ use factlog::{
 use rusqlite::Connection;
 
 use super::Scene;
-use crate::databases::Database;
 
 #[test]
 fn a_rebuild_keeps_indexes_views_and_triggers_and_leaves_the_tables_of_others() {

@@ -41,6 +41,9 @@ pub trait Database: Sized + 'static {
     /// Everything is gone, as if nothing had ever been there.
     fn clear(&self);
 
+    /// How often what is drawn by lot is done.
+    const ROUNDS: u64;
+
     /// As SQL has it: a text for an id, and one for a payload.
     const ID: &'static str;
     const DATA: &'static str;
@@ -85,6 +88,7 @@ impl Sqlite {
 impl Database for Sqlite {
     type Views = SqliteViews;
 
+    const ROUNDS: u64 = 20;
     const ID: &'static str = "lower(hex(event_id))";
     const DATA: &'static str = "CAST(event_data AS TEXT)";
 
@@ -162,6 +166,7 @@ mod in_postgres {
     impl Database for Postgres {
         type Views = PostgresViews;
 
+        const ROUNDS: u64 = 5;
         const ID: &'static str = "replace(event_id::text, '-', '')";
         const DATA: &'static str = "convert_from(event_data, 'UTF8')";
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, sync::Arc};
 
-use crate::error::Action;
+use crate::{error::Action, postgres::explained};
 
 /// Why a PostgreSQL database did not do what it was asked to do. Its text says where, what, and what to do.
 #[derive(Debug)]
@@ -17,8 +17,6 @@ pub(super) enum Cause {
     Said(tokio_postgres::Error),
     /// No connection in time.
     NoConnection(String),
-    /// An address that cannot be meant.
-    Address(String),
 }
 
 impl PostgresError {
@@ -43,13 +41,10 @@ impl PostgresError {
     /// Whether it is the server that is missing or busy.
     fn may_pass(&self) -> bool {
         match (&self.cause, self.code()) {
-            (Cause::Address(_), _) => false,
             (Cause::NoConnection(_), _) => true,
             // Connections, deadlocks, limits, locks, shutting down and starting.
-            (_, Some(code)) => {
-                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03"
-            }
-            (Cause::Said(error), None) => !is_value(error),
+            (_, Some(code)) => ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03",
+            (Cause::Said(error), None) => !is_value(error) && !lacks_password(error) && !is_copy(error),
         }
     }
 
@@ -77,6 +72,12 @@ impl PostgresError {
             Some("53300") => "let the server have more connections, or others fewer",
             Some("55P03") => "end what holds the lock, and try again",
             Some(_) => return None,
+            None if matches!(&self.cause, Cause::Said(error) if lacks_password(error)) => {
+                "give a password, in the address or in PGPASSWORD"
+            }
+            None if matches!(&self.cause, Cause::Said(error) if is_copy(error)) => {
+                "name a server that can be written to"
+            }
             None if self.may_pass() => "see that the server runs and that its address is right",
             None => return None,
         })
@@ -86,6 +87,17 @@ impl PostgresError {
 /// Whether a value could not be sent or read, rather than the connection have failed.
 fn is_value(error: &tokio_postgres::Error) -> bool {
     !error.is_closed() && error.source().is_some_and(|source| source.is::<tokio_postgres::types::WrongType>())
+}
+
+/// Whether the server asks for a password and none is known.
+fn lacks_password(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|source| source.to_string().contains("password missing"))
+}
+
+/// Whether the server is a copy that cannot be written.
+fn is_copy(error: &tokio_postgres::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied)
 }
 
 impl From<tokio_postgres::Error> for Cause {
@@ -113,7 +125,7 @@ impl fmt::Display for PostgresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         match &self.cause {
-            Cause::NoConnection(reason) | Cause::Address(reason) => f.write_str(reason)?,
+            Cause::NoConnection(reason) => f.write_str(reason)?,
             Cause::Said(error) => match error.as_db_error() {
                 Some(said) => {
                     write!(f, "{} ({})", said.message(), said.code().code())?;
@@ -121,14 +133,7 @@ impl fmt::Display for PostgresError {
                         write!(f, ": {detail}")?;
                     }
                 }
-                None => {
-                    write!(f, "{error}")?;
-                    let mut source = error.source();
-                    while let Some(reason) = source {
-                        write!(f, ": {reason}")?;
-                        source = reason.source();
-                    }
-                }
+                None => f.write_str(&explained(error))?,
             },
         }
         self.advice().map_or(Ok(()), |advice| write!(f, "; {advice}"))

@@ -64,7 +64,8 @@ impl Obstacles {
         let sql = "SELECT DISTINCT ON (stream) stream, version FROM failed_events
              WHERE projection = $1 AND resolved_at IS NULL ORDER BY stream, position";
         let waiting = tables.rows(sql, &[&projection]).await?;
-        let (position, stream) = (|row| tables.column(row, 0), |row| Ok((tables.column(row, 0)?, tables.column(row, 1)?)));
+        let (position, stream) =
+            (|row| tables.column(row, 0), |row| Ok((tables.column(row, 0)?, tables.column(row, 1)?)));
         Ok(Obstacles {
             resolved: resolved.iter().map(position).collect::<Result<_, ModelError>>()?,
             waiting: waiting.iter().map(stream).collect::<Result<_, ModelError>>()?,

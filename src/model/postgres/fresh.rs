@@ -10,12 +10,7 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Object;
 use uuid::Uuid;
 
-use super::{
-    bookkeeping, failed,
-    projected::PostgresProjection,
-    tables::PostgresTables,
-    views::PostgresViews,
-};
+use super::{bookkeeping, failed, projected::PostgresProjection, tables::PostgresTables, views::PostgresViews};
 use crate::{
     event_store::BoxFuture,
     model::{
@@ -25,7 +20,7 @@ use crate::{
 };
 
 /// How often it is tried to put the tables in place while others read those that are there.
-const ATTEMPTS: u32 = 600;
+const ATTEMPTS: u32 = 200;
 
 /// How long others may pass before the next attempt.
 const PASSING: Duration = Duration::from_millis(50);
@@ -152,8 +147,7 @@ const GRANTED: &str = "
     WHERE relnamespace = $1::text::regnamespace AND quote_ident(relname) = ANY($2) AND grantee <> relowner";
 
 /// In which order what stands in the way is dropped: what depends on others before them.
-const KINDS: [&str; 8] =
-    ["VIEW", "MATERIALIZED VIEW", "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "DOMAIN", "TYPE"];
+const KINDS: [&str; 8] = ["VIEW", "MATERIALIZED VIEW", "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "DOMAIN", "TYPE"];
 
 /// Puts everything that a projection has made in place of that of the same name. What others may do with it stays.
 async fn move_all(tables: &PostgresTables, from: &str, to: &str) -> Result<(), ModelError> {

@@ -143,9 +143,8 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
         let tables = self.views.begin().await?;
         let (found, paused) = bookkeeping::lock(&tables, self.name()).await?;
         let first = failed::first_waiting(&tables, self.name(), event.stream_str()).await?;
-        let is_next = first.is_some_and(|first| {
-            first.id == id && first.event == event.id() && first.position <= found.position
-        });
+        let is_next =
+            first.is_some_and(|first| first.id == id && first.event == event.id() && first.position <= found.position);
         if paused || !is_next {
             tables.roll_back().await?;
             return Ok(if paused { Taken::Paused } else { Taken::UpTo(found) });

@@ -181,17 +181,12 @@ impl PostgresTables {
         self.gathered.lock().changes.push(Change { sql: sql.to_owned(), values, must });
     }
 
-    async fn send_all(
-        &self,
-        changes: &[Change],
-    ) -> Result<Vec<Result<u64, tokio_postgres::Error>>, ModelError> {
+    async fn send_all(&self, changes: &[Change]) -> Result<Vec<Result<u64, tokio_postgres::Error>>, ModelError> {
         let client = self.client();
         let mut requests: Vec<Request<'_, _>> = Vec::with_capacity(changes.len());
         for Change { sql, values, .. } in changes {
             let statement = client.prepare_cached(sql).await.map_err(|error| self.error(error))?;
-            requests.push(Box::pin(async move {
-                client.execute(&statement, &parameters(values)).await
-            }));
+            requests.push(Box::pin(async move { client.execute(&statement, &parameters(values)).await }));
         }
         Ok(in_order(requests).await)
     }

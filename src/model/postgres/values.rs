@@ -70,8 +70,7 @@ impl<'a> FromSql<'a> for Value<'static> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        let others =
-            [Type::INT8, Type::INT4, Type::INT2, Type::BOOL, Type::FLOAT8, Type::BYTEA, Type::JSONB];
+        let others = [Type::INT8, Type::INT4, Type::INT2, Type::BOOL, Type::FLOAT8, Type::BYTEA, Type::JSONB];
         is_text(ty) || others.contains(ty)
     }
 }

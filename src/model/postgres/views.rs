@@ -108,6 +108,16 @@ impl PostgresViews {
         Ok(projected)
     }
 
+    /// Waits until the projection with this name is as recent as asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotYetProjected`] when it did not come so far in time: nobody runs it, it is paused, stopped, or slow.
+    pub async fn wait_until(&self, projection: &str, consistency: Consistency) -> Result<(), ModelError> {
+        let look = || Box::pin(async { Ok(self.checkpoint(projection).await?.position) }) as BoxFuture<'_, _>;
+        consistency.wait(projection, &self.inner.waiting, LOOK, look).await
+    }
+
     /// The place in the log of the projection with this name.
     ///
     /// # Errors
@@ -219,8 +229,7 @@ impl Views for PostgresViews {
         projection: &'a str,
         consistency: Consistency,
     ) -> BoxFuture<'a, Result<(), ModelError>> {
-        let look = move || Box::pin(async move { Ok(self.checkpoint(projection).await?.position) }) as BoxFuture<'_, _>;
-        Box::pin(consistency.wait(projection, &self.inner.waiting, LOOK, look))
+        Box::pin(self.wait_until(projection, consistency))
     }
 
     fn select<'a>(&'a self, queries: &'a [Select<'a>]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, ModelError>> {

@@ -27,11 +27,8 @@ pub trait Views: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`ModelError::NotYetProjected`] when it did not come so far in time: nobody runs it, it is paused, stopped, or slow.
-    fn wait_until<'a>(
-        &'a self,
-        projection: &'a str,
-        consistency: Consistency,
-    ) -> BoxFuture<'a, Result<(), ModelError>>;
+    fn wait_until<'a>(&'a self, projection: &'a str, consistency: Consistency)
+    -> BoxFuture<'a, Result<(), ModelError>>;
 
     /// The rows that each query finds, all in the same state of the database: the newest one that was committed. Waits for nobody
     /// who writes.

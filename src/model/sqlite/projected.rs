@@ -16,7 +16,9 @@ use crate::{
     event_store::BoxFuture,
     model::{
         ModelError,
-        projection::{Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken},
+        projection::{
+            Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken,
+        },
     },
 };
 
