@@ -41,7 +41,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // A PostgreSQL server, for what keeps events there and for what keeps read models there.
     ("postgres", &[GROUND]),
     // The same contract over engines that run elsewhere.
-    ("backend", &[GROUND, &["event_store", "runtime", "postgres"]]),
+    ("backend", &[GROUND, &["layout", "event_store", "runtime", "postgres"]]),
     // Both ends of the wire. They meet nowhere else.
     ("server", &[GROUND, &["event_store", "store", "protocol"]]),
     ("client", &[GROUND, &["event_store", "protocol", "runtime"]]),
