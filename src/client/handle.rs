@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    event::{NewEvent, StreamName},
+    event::{InvalidInput, NewEvent, StreamName},
     event_store::{
         Appended, BoxFuture, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on,
     },
@@ -61,6 +61,44 @@ impl Inner {
         let answer = self.table.ask(&request, Instant::now() + self.options.request_time);
         drop(request);
         answer.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+}
+
+impl Inner {
+    /// As [`Inner::ask`], for a thread that has nothing else to wait for.
+    pub(super) fn ask_here(&self, request: Request) -> Result<Response> {
+        let (number, answer) = self.table.ask_for(&request, Instant::now() + self.options.request_time, true);
+        drop(request);
+        if let Some(turn) = self.table.turn(number) {
+            turn.read();
+        }
+        block_on(answer).unwrap_or_else(|_| Err(self.closed()))
+    }
+}
+
+/// What was asked for, of an answer.
+pub(super) fn appended(response: Response) -> Result<Vec<Appended>> {
+    match response {
+        Response::Appended(appended) => Ok(appended),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn one(appended: Vec<Appended>) -> Result<Appended> {
+    appended.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
+}
+
+pub(super) fn version(response: Response) -> Result<Version> {
+    match response {
+        Response::Version(version) => Ok(version),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn position(response: Response) -> Result<Position> {
+    match response {
+        Response::Position(position) => Ok(position),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -124,7 +162,7 @@ impl Client {
     /// As for [`crate::Store::append`]; and [`Error::Unavailable`] when the server could not be reached, [`Error::OutcomeUnknown`]
     /// when it did not answer in time. The same append can be sent again then: it is stored once.
     pub fn append(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
-        block_on(EventStore::append(self, stream, expected, events))
+        one(self.append_streams(vec![StreamAppend::new(stream.clone(), expected, events)])?)
     }
 
     /// Appends to several streams, all or none.
@@ -133,7 +171,8 @@ impl Client {
     ///
     /// As for [`Client::append`].
     pub fn append_streams(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
-        block_on(EventStore::append_streams(self, appends))
+        StreamAppend::check(&appends)?;
+        appended(self.inner.ask_here(Request::Append(appends))?)
     }
 
     /// Reads events of a stream or of the log: a [`crate::ReadStream`], a [`crate::ReadAll`], or the name of a stream. They are sent ahead as
@@ -157,7 +196,7 @@ impl Client {
     ///
     /// When the server cannot be asked.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        block_on(EventStore::stream_version(self, stream))
+        version(self.inner.ask_here(Request::StreamVersion(stream.clone()))?)
     }
 
     /// The position of the newest event, or [`Position::START`].
@@ -166,7 +205,7 @@ impl Client {
     ///
     /// When the server cannot be asked.
     pub fn last_position(&self) -> Result<Position> {
-        block_on(EventStore::last_position(self))
+        position(self.inner.ask_here(Request::LastPosition)?)
     }
 
     /// Some numbers about the store.
@@ -175,7 +214,7 @@ impl Client {
     ///
     /// [`Error::Unauthorized`] without the role `admin`; or when the server cannot be asked.
     pub fn stats(&self) -> Result<Stats> {
-        match block_on(self.inner.ask(Request::Statistics))? {
+        match self.inner.ask_here(Request::Statistics)? {
             Response::Statistics(stats) => Ok(stats),
             other => Err(unexpected(&other)),
         }

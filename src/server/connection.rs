@@ -162,7 +162,7 @@ async fn converse(
     };
     let answering = answer_pages(jobs, with.clone());
     let session = Session::new(with, pages);
-    let writer = Writer::new(sink, answers, common.options.write_time, &common.metrics);
+    let writer = Writer::new(sink, answers, common.options.write_time, &common.metrics, &common.store);
     let mut why = "closed by the client".to_owned();
     let requests = budget(&common.requests, MOST_BUFFER);
     let working = async {
@@ -171,6 +171,8 @@ async fn converse(
         std::future::pending::<()>().await;
     };
     let written = tokio::select! {
+        // What has come is taken before it is answered: what came together is committed and answered together.
+        biased;
         () = working => Ok(()),
         written = writer.run() => written,
     };

@@ -8,8 +8,9 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::mpsc,
-    task::{JoinSet, spawn_blocking},
+    task::{JoinSet, block_in_place, spawn_blocking},
 };
 
 use super::{
@@ -38,6 +39,16 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
             Err(_) => Err(fault()),
         },
     }
+}
+
+/// Whether a task may block the thread that it runs on, as the runtime puts another in its place.
+pub(super) fn may_block_in_place() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+}
+
+/// As [`blocking`], and without a change of threads where the runtime puts another in the place of this one.
+pub(super) async fn blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if may_block_in_place() { block_in_place(work) } else { blocking(work).await }
 }
 
 /// What is answered to a request that panicked.
@@ -112,7 +123,7 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>
             return;
         }
         let (batch, looked_up) = (std::mem::take(&mut waiting), with.clone());
-        let answered = blocking(move || {
+        let answered = blocking_here(move || {
             let (mut answered, mut left, mut bytes) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
             for mut job in batch {
                 let frame = if bytes < PAGES_BYTES { job.asked.answer(job.request, &looked_up) } else { None };

@@ -7,6 +7,8 @@ mod client;
 mod command;
 mod copies;
 mod ending;
+#[path = "../support/process.rs"]
+mod process;
 mod python;
 mod raw;
 mod secure;

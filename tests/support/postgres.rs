@@ -70,9 +70,6 @@ impl Postgres {
     /// The same with its data in this directory, which is removed at the end.
     pub fn within(place: PathBuf) -> Postgres {
         let (programs, other) = (programs(), other_user());
-        if let Some((user, group)) = other {
-            chown(&place, Some(user), Some(group)).unwrap();
-        }
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&place)
@@ -85,6 +82,7 @@ impl Postgres {
             .unwrap();
         let (running, keeper, databases) = (Mutex::default(), Mutex::new(keeper), AtomicU32::new(0));
         let mut postgres = Postgres { place, port: 0, programs, other, running, keeper, databases };
+        postgres.give(&postgres.place);
         let password = postgres.place.join("password");
         fs::write(&password, PASSWORD).unwrap();
         let mut initdb = postgres.command("initdb");
@@ -161,6 +159,13 @@ impl Postgres {
         while let Err(reason) = self.try_start() {
             assert!(begun.elapsed() < LONG, "{reason}");
             thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Gives a directory to whom the server runs as.
+    pub fn give(&self, directory: &Path) {
+        if let Some((user, group)) = self.other {
+            chown(directory, Some(user), Some(group)).unwrap();
         }
     }
 
