@@ -35,7 +35,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // The bytes on the wire: no sockets.
     ("protocol", &[GROUND, &["event_store"]]),
     // The doors of the decoders, for fuzzing.
-    ("fuzzing", &[&["log", "index", "store", "protocol"]]),
+    ("fuzzing", &[&["log", "index", "store", "protocol", "server"]]),
     // A thread for what is reached over a network.
     ("runtime", &[]),
     // A PostgreSQL server, for what keeps events there and for what keeps read models there.
