@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 #[cfg(feature = "postgres")]
 #[path = "postgres.rs"]
-mod postgres;
+pub mod postgres;
 #[cfg(all(feature = "server", feature = "client"))]
 #[path = "serving.rs"]
 mod serving;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::Config;
 
-use super::{address::Address, store::PostgresStore};
-use crate::{error::Result, event_store::block_on};
+use super::store::PostgresStore;
+use crate::{error::Result, event_store::block_on, postgres::Address};
 
 /// How to reach a database, and how to use it.
 #[derive(Clone, Debug)]
@@ -38,6 +38,12 @@ impl PostgresOptions {
             request_time: Duration::from_secs(30),
             poll_time: Duration::from_millis(250),
         })
+    }
+
+    /// Says who this is; in place of a password in the address.
+    pub fn password(mut self, secret: impl AsRef<[u8]>) -> PostgresOptions {
+        self.config.password(secret);
+        self
     }
 
     /// Most connections for appends and reads, 20 by default. Subscriptions share one more.
