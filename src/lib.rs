@@ -58,6 +58,8 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(
     not(all(feature = "server", feature = "client")),
@@ -82,7 +84,7 @@ pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEv
 pub use event_store::{
     Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState,
     MemoryStore, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe,
-    block_on, load_state, save_state,
+    block_on, block_on_for, load_state, save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,

@@ -26,7 +26,7 @@ impl OwnRuntime {
     }
 
     /// Begins a task that nobody waits for.
-    #[cfg(feature = "client")]
+    #[cfg(any(feature = "client", feature = "postgres"))]
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let OwnRuntime(Some(runtime)) = self {
             runtime.spawn(task);

@@ -32,6 +32,26 @@ mod embedded {
 #[path = "support/serving.rs"]
 mod serving;
 
+#[cfg(feature = "postgres")]
+#[path = "support/postgres.rs"]
+mod postgres_server;
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use factlog::{
+        backend::postgres::PostgresStore,
+        testing::conformance::{Suite, conformance_tests},
+    };
+
+    use super::postgres_server::Postgres;
+
+    fn suite() -> Suite {
+        Suite::new(PostgresStore::connect(&Postgres::shared().database()).unwrap())
+    }
+
+    conformance_tests!(suite());
+}
+
 #[cfg(all(feature = "server", feature = "client"))]
 mod client {
     use factlog::{

@@ -2,3 +2,5 @@
 
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
+#[cfg(feature = "postgres")]
+pub mod postgres;

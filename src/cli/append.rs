@@ -79,7 +79,8 @@ impl Append {
         let store = open::for_writing(place)?;
         let appended = self.append(&*store.shared(), self.expect.0, events)?;
         acknowledge(&self.stream, &appended, out)?;
-        store.close()
+        store.close();
+        Ok(())
     }
 
     fn each_line(&self, lines: &mut Lines<impl io::BufRead>, place: &Place, out: &mut Output) -> Result<(), Failure> {
@@ -99,10 +100,8 @@ impl Append {
                 expected = ExpectedVersion::Exact(appended.version);
             }
         }
-        match opened {
-            Some(store) => store.close(),
-            None => Err(no_lines()),
-        }
+        opened.ok_or_else(no_lines)?.close();
+        Ok(())
     }
 
     fn append(

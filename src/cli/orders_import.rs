@@ -83,9 +83,9 @@ impl OrdersImport {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let started = Instant::now();
         let orders = olist::read(&self.directory)?;
-        let store = open::for_writing(place)?;
+        let store = open::for_writing_patiently(place)?;
         let tally = import(store.shared(), &orders, self.jobs.into())?;
-        store.close()?;
+        store.close();
         let Tally { created, events, refused } = tally;
         let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         out.line(&Summary { orders: orders.len(), created, events, refused, seconds })

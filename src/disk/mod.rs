@@ -20,7 +20,7 @@ pub(crate) use os::OsDisk;
 pub(crate) use planted::planted;
 #[cfg(feature = "sim")]
 pub use planted::{Bug, is_planted, plant};
-pub(crate) use whole::{Content, NEW, NotReplaced, create_dir, names, read_file, replace_file};
+pub(crate) use whole::{Content, NEW, NotReplaced, create_dir, names, no_file, read_file, replace_file};
 
 use crate::{error::Holder, event::Timestamp};
 
@@ -32,7 +32,7 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// What a path names, following links; `None` when nothing is there.
+    /// What a path names, following links; `None` when nothing is there. A link that leads nowhere is [`Entry::Other`].
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
 
     /// The length of a file in bytes; `None` when there is none.
@@ -49,6 +49,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 
     /// Removes a file. Durable after [`Disk::sync_dir`].
     fn remove(&self, file: &Path) -> io::Result<()>;
+
+    /// Removes a directory that is empty. A disk that cannot do it does nothing.
+    fn remove_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::{
         Arc, LazyLock,
@@ -48,7 +48,7 @@ impl Disk for OsDisk {
             Ok(metadata) if metadata.is_file() => Ok(Some(Entry::File)),
             Ok(metadata) if metadata.is_dir() => Ok(Some(Entry::Directory)),
             Ok(_) => Ok(Some(Entry::Other)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(fs::symlink_metadata(path).is_ok().then_some(Entry::Other)),
             Err(error) => Err(error),
         }
     }
@@ -56,7 +56,7 @@ impl Disk for OsDisk {
     fn file_len(&self, file: &Path) -> io::Result<Option<u64>> {
         match fs::metadata(file) {
             Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -79,16 +79,24 @@ impl Disk for OsDisk {
         fs::remove_file(file)
     }
 
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
 
     fn lock(&self, file: &Path) -> io::Result<Result<Box<dyn DiskLock>, Holder>> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)?;
+        let path = file;
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = open()?;
         let end = Instant::now() + WAIT_FOR_READERS;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) if is_named(&file, path)? => break,
+                // A repair has set it aside meanwhile.
+                Ok(()) => file = open()?,
                 // It may be a reader that is just opening the store.
                 Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(WAIT_FOR_READERS / 20),
                 Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
@@ -101,6 +109,10 @@ impl Disk for OsDisk {
     }
 
     fn lock_shared(&self, file: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        // What is no file is nobody's lock, and opening it may wait for ever.
+        if self.entry(file)? != Some(Entry::File) {
+            return Ok(Some(Box::new(NoLock)));
+        }
         let file = match File::open(file) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Box::new(NoLock))),
@@ -144,6 +156,21 @@ impl Disk for OsDisk {
         let (asks, asked) = bounded(1);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || serve(&asked, step))?;
         Ok(Arc::new(OsThread { asks: Mutex::new(Some(asks)), thread: Mutex::new(Some(thread)) }))
+    }
+}
+
+/// Nothing is there, or a file is where the path wants a directory.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether a path still names this file.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Ok(named) => Ok(identity(named) == identity(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

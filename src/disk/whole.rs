@@ -91,13 +91,18 @@ pub(crate) enum Content {
     Missing,
     /// All of its bytes.
     Whole(Vec<u8>),
-    /// It has so many bytes, more than were asked for at most.
-    TooLong(u64),
+    /// It is longer than asked for, or no file: this says which.
+    Unfit(String),
 }
 
 /// Reads a whole file of at most `limit` bytes: nothing larger is ever taken into memory.
 pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Content> {
     let io = |error| Error::io("read", path, error);
+    if let Some(kind) = disk.entry(path).map_err(io)?
+        && kind != Entry::File
+    {
+        return Ok(Content::Unfit(no_file(kind)));
+    }
     let file = match disk.open(path, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Missing),
@@ -105,11 +110,17 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Cont
     };
     let len = file.len().map_err(io)?;
     if len > limit {
-        return Ok(Content::TooLong(len));
+        return Ok(Content::Unfit(format!("the file has {len} bytes; at most {limit} are possible")));
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     file.read_at(&mut bytes, 0).map_err(io)?;
     Ok(Content::Whole(bytes))
+}
+
+/// The fault of what lies where a file belongs and is none.
+pub(crate) fn no_file(kind: Entry) -> String {
+    let what = if kind == Entry::Directory { "a directory" } else { "something else" };
+    format!("{what} is where a file belongs")
 }
 
 /// The names in a directory, in order; none when there is no directory.
@@ -119,7 +130,7 @@ pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
             names.sort_unstable();
             Ok(names)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(error) => Err(Error::io("list", dir, error)),
     }
 }

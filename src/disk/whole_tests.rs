@@ -19,7 +19,10 @@ fn a_file_is_replaced_as_a_whole_each_step_durable_before_the_next() {
         assert_eq!(disk.trace(), expected);
     }
     replace_file(&disk, &path(), &[0; 10]).unwrap();
-    assert_eq!(read_file(&disk, &path(), 9).unwrap(), Content::TooLong(10));
+    assert_eq!(
+        read_file(&disk, &path(), 9).unwrap(),
+        Content::Unfit("the file has 10 bytes; at most 9 are possible".to_owned())
+    );
     assert_eq!(names(&disk, Path::new("/none")).unwrap(), [""; 0]);
 }
 

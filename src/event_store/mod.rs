@@ -28,8 +28,8 @@ mod stats;
 mod subscribe;
 mod watch;
 
-pub use block_on::block_on;
-pub(crate) use block_on::{block_on_for, leave_to_this_thread};
+pub(crate) use block_on::leave_to_this_thread;
+pub use block_on::{block_on, block_on_for};
 pub use capabilities::Capabilities;
 pub use contract::{Appended, BoxFuture, EventStore, StreamAppend};
 pub use cursor::CursorName;

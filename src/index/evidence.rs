@@ -58,9 +58,9 @@ impl Evidence {
         Ok(Evidence { runs })
     }
 
-    /// The last position that a run knows: the log was durable up to it.
-    pub(crate) fn last(&self) -> Position {
-        self.runs.iter().map(|run| run.last).max().unwrap_or_default()
+    /// The last position of each run: the log was durable up to it.
+    pub(crate) fn lasts(&self) -> impl Iterator<Item = Position> {
+        self.runs.iter().map(|run| run.last)
     }
 
     /// Gives the streams and versions of the events at these positions, as far as they are known.

@@ -38,7 +38,7 @@ use super::{
     postings::{self, Postings, put_varint, take_varint},
 };
 use crate::{
-    disk::{Access, Disk, create_dir},
+    disk::{Access, Disk, Entry, create_dir, no_file},
     error::{Damage, Error, Place, Result},
     layout::{self, Reader, Writer},
     version::{Position, Version},
@@ -126,6 +126,12 @@ impl Run {
     pub(super) fn open(disk: &dyn Disk, dir: &Path, store: &[u8; 16], first: Position, last: Position) -> Result<Run> {
         let name = Run::name(first, last);
         let io = |error| Error::io("open", dir.join(&name), error);
+        if let Some(kind) = disk.entry(&dir.join(&name)).map_err(io)?
+            && kind != Entry::File
+        {
+            let place = Place { file: name, offset: 0, position: first };
+            return Err(Damage { place, fault: format!("{}; {REBUILD}", no_file(kind)) }.into());
+        }
         let file = disk.open(&dir.join(&name), Access::Read).map_err(io)?;
         Run::read(&file.map().map_err(io)?, store, first, last)
     }

@@ -14,7 +14,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    disk::Disk,
+    disk::{Disk, names},
     error::{Damage, Error, Result},
     sync::{Condvar, Mutex, RwLock},
     version::{Position, Version},
@@ -268,13 +268,15 @@ impl Index {
         let state = self.shared.state.read();
         let until = state.last();
         // In a loop of its own: what is not in the caches is then waited for together.
-        let heads: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
-        let in_memory = |(stream, head): (&ListHash, Option<_>)| head.or_else(|| state.newest_in_parts(*stream, until));
-        let found: Vec<_> = streams.iter().zip(heads).map(in_memory).collect();
-        let runs = state.runs.clone();
+        let mut found: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
+        for (stream, found) in streams.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            *found = state.newest_in_parts(*stream, until);
+        }
+        let runs = found.contains(&None).then(|| state.runs.clone());
         drop(state);
         let looked = |(stream, found): (&ListHash, Option<_>)| {
-            let (version, position) = found.map_or_else(|| newest_in_runs(&runs, *stream, until), Ok)?;
+            let in_runs = || newest_in_runs(runs.as_deref().map_or(&[], Vec::as_slice), *stream, until);
+            let (version, position) = found.map_or_else(in_runs, Ok)?;
             Ok(Looked { version, position, until })
         };
         streams.iter().zip(found).map(looked).collect()
@@ -460,14 +462,9 @@ struct Opened {
 
 /// Opens the runs that cover positions from the first on, the largest first. One that does not open is as good as missing.
 fn open_runs(disk: &dyn Disk, dir: &Path, store: &[u8; 16], until: Position) -> Result<Opened> {
-    let folder = dir.join(INDEX);
-    let io = |error| Error::io("list", &folder, error);
     let mut opened = Opened::default();
-    if disk.entry(&folder).map_err(io)?.is_none() {
-        return Ok(opened);
-    }
-    let names = disk.list(&folder).map_err(io)?;
-    let mut ranges: Vec<_> = names.iter().filter_map(|name| Run::range_in_name(name)).collect();
+    let mut ranges: Vec<_> =
+        names(disk, &dir.join(INDEX))?.iter().filter_map(|name| Run::range_in_name(name)).collect();
     ranges.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
     for (first, last) in ranges {
         let next = opened.runs.last().map_or(Position::FIRST, |run| run.last.next());

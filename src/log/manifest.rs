@@ -134,10 +134,7 @@ impl Manifest {
         let bytes = match read_file(disk, &path, MANIFEST_BYTES)? {
             Content::Missing => return Ok(None),
             Content::Whole(bytes) => bytes,
-            Content::TooLong(len) => {
-                let fault = format!("the manifest has {len} bytes; at most {MANIFEST_BYTES} are possible");
-                return Err(damage(fault).into());
-            }
+            Content::Unfit(fault) => return Err(damage(fault).into()),
         };
         if let Some(format) = newer_format(&bytes, MAGIC) {
             let reason = format!("the store has format {format}; this version knows formats up to {FORMAT}");

@@ -49,6 +49,8 @@ pub(crate) use prepare::is_log_file;
 pub(crate) use read::{LOOKED_AT, LogScan};
 pub(crate) use record::{Read, footprint};
 pub(crate) use salvage::{LostRange, Salvage, identify};
+#[cfg(test)]
+pub(crate) use segment::SegmentHeader;
 pub(crate) use segment::{End, HEADER_PAGE, Segment, is_header};
 pub(crate) use segments::SegmentView;
 pub(crate) use wait::Goal;

@@ -25,7 +25,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    manifest::Manifest,
+    manifest::{MANIFEST, Manifest},
     record::{self, Header, Invalid, Read, Record},
     salt,
     segment::{End, HEADER_PAGE, Segment, SegmentHeader},
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     disk::{Access, Disk, Entry as Kind, names},
-    error::{Error, Result},
+    error::{Damage, Error, Place, Result},
     version::Position,
 };
 
@@ -43,6 +43,13 @@ pub(super) const MENDED: &str = ".mended";
 
 /// A segment that is made of nothing but what stands for lost events holds so many at most.
 const MOST_STAND_INS: u64 = 512 << 10;
+
+/// So many events can be marked as lost at most.
+const MOST_LOST: u64 = 64 << 20;
+
+/// That the log went on for so many positions behind what its files have room for is believed: with the manifest, segments
+/// may be gone. More is a claim that cannot be true, whatever its checksum.
+const MOST_UNSEEN: u64 = 16 << 20;
 
 /// A run of positions, all of which are lost.
 pub(crate) type LostRange = RangeInclusive<Position>;
@@ -161,14 +168,18 @@ impl Source {
 }
 
 impl Salvage {
-    /// Reads the log of this store. `manifest` is the one that is there, if it is whole and of this store; `known` was durable,
-    /// as something outside of the log proves.
+    /// Reads the log of this store. `manifest` is the one that is there, if it is whole and of this store; `known` are
+    /// positions that were durable, as something outside of the log says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when more is lost than can be marked.
     pub(crate) fn read(
         disk: &dyn Disk,
         dir: &Path,
         store: [u8; 16],
         manifest: Option<Manifest>,
-        known: Position,
+        known: &[Position],
     ) -> Result<Salvage> {
         let manifest = manifest.filter(|manifest| manifest.store == store);
         let sources = sources(disk, dir)?;
@@ -202,6 +213,12 @@ impl Salvage {
             });
         }
         salvage.end(known);
+        let lost = salvage.next().previous().get().saturating_sub(salvage.segments.iter().map(Salvaged::room).sum());
+        if lost > MOST_LOST {
+            let fault = format!("{lost} events are lost, and at most {MOST_LOST} can be marked; only a backup helps");
+            let place = Place { file: MANIFEST.into(), offset: 0, position: salvage.next() };
+            return Err(Damage { place, fault }.into());
+        }
         salvage.split();
         Ok(salvage)
     }
@@ -233,8 +250,11 @@ impl Salvage {
     }
 
     /// Finds the end of the log.
-    fn end(&mut self, known: Position) {
+    fn end(&mut self, known: &[Position]) {
         let durable = self.manifest.as_ref().map_or(Position::START, |manifest| manifest.durable);
+        let reach = self.segments.last().map_or(0, |last| last.base.get().saturating_add(last.room()));
+        let believed = |position: &Position| position.get() <= reach.saturating_add(MOST_UNSEEN);
+        let known = known.iter().copied().chain([durable]).filter(believed).max().unwrap_or_default();
         let clean = self.manifest.as_ref().is_some_and(|manifest| manifest.clean);
         let Some(last) = self.segments.last_mut() else {
             if known > Position::START {
@@ -244,7 +264,7 @@ impl Salvage {
         };
         let found = last.records(None, &self.rejected);
         let proofs = found.iter().map(|kept| kept.header.proves_durable());
-        let proven = proofs.max().unwrap_or_default().max(durable).max(known);
+        let proven = proofs.filter(believed).max().unwrap_or_default().max(known);
         let (count, next) = tail(&found, last.base, proven);
         last.until = count.checked_sub(1).and_then(|at| found.get(at)).map_or(HEADER_PAGE, Kept::end);
         last.next = next.max(proven.next()).max(last.base);
@@ -368,6 +388,11 @@ impl Salvaged {
     /// A segment of which nothing is left.
     fn missing(base: Position, next: Position) -> Salvaged {
         Salvaged { base, next, source: None, salt: None, until: 0, torn: None, open: false }
+    }
+
+    /// So many records its file has room for.
+    fn room(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| (source.content.len() / record::HEADER_BYTES) as u64)
     }
 
     /// The valid records of positions before `next`.

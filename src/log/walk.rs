@@ -19,7 +19,7 @@ use super::{
     segments::{glance, last_entry, open_segment},
 };
 use crate::{
-    disk::{Access, Disk, planted},
+    disk::{Access, Disk, Entry as Kind, names, no_file, planted},
     error::{Damage, Error, Place, Result},
     version::Position,
 };
@@ -141,18 +141,19 @@ fn check_strays(
     visitor: &mut dyn Visitor,
 ) -> Result<Vec<PathBuf>> {
     let mut leftovers = Vec::new();
-    let io = |error| Error::io("list", dir.join("log"), error);
-    if disk.entry(&dir.join("log")).map_err(io)?.is_none() {
-        return Ok(leftovers);
-    }
-    let mut names = disk.list(&dir.join("log")).map_err(io)?;
-    names.sort();
-    for base in names.iter().filter_map(|name| Segment::base_in_name(name)) {
+    for base in names(disk, &dir.join("log"))?.iter().filter_map(|name| Segment::base_in_name(name)) {
         if manifest.segments.iter().any(|entry| entry.base == base) {
             continue;
         }
         let name = Segment::name(base);
-        let file = disk.open(&dir.join(&name), Access::Read).map_err(|error| Error::io("open", &name, error))?;
+        let io = |error| Error::io("open", &name, error);
+        if let Some(kind) = disk.entry(&dir.join(&name)).map_err(io)?
+            && kind != Kind::File
+        {
+            visitor.fault(Damage { place: Place { file: name, offset: 0, position: base }, fault: no_file(kind) })?;
+            continue;
+        }
+        let file = disk.open(&dir.join(&name), Access::Read).map_err(io)?;
         let bytes = file.map().map_err(|error| Error::io("map", &name, error))?;
         let begun = bytes.get(HEADER_PAGE as usize..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
         if base > next || begun {

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! Nothing that was in the store is deleted. A file that is made anew is copied first, and the copy is durable before the
-//! new one takes its name: at no moment is there neither. What is not made anew is renamed.
+//! new one takes its name: at no moment is there neither. What is not made anew is renamed. A repair that fails before that
+//! leaves nothing.
 
 use std::path::{Path, PathBuf};
 
+use super::directory::LOG;
 use crate::{
-    disk::{Access, Disk, Entry, create_dir},
+    disk::{Access, Disk, Entry, create_dir, replace_file},
     error::{Error, Result},
     event::Timestamp,
 };
@@ -30,6 +32,10 @@ pub(super) struct Aside<'a> {
     dir: &'a Path,
     /// Relative to it.
     pub(super) place: PathBuf,
+    /// Files that nobody needs if nothing of the store is moved or replaced.
+    made: Vec<PathBuf>,
+    /// Something has been, or is about to be.
+    needed: bool,
 }
 
 impl<'a> Aside<'a> {
@@ -38,26 +44,62 @@ impl<'a> Aside<'a> {
         let name = now.to_string().replace(':', "-");
         let mut place = Path::new(DAMAGED).join(&name);
         let mut number = 1;
-        while exists(disk, &dir.join(&place))? {
+        while entry(disk, &dir.join(&place))?.is_some() {
             number += 1;
             place = Path::new(DAMAGED).join(format!("{name}-{number}"));
         }
-        Ok(Aside { disk, dir, place })
+        Ok(Aside { disk, dir, place, made: Vec::new(), needed: false })
     }
 
     /// Where a file of the store goes.
-    pub(super) fn path(&self, file: &Path) -> PathBuf {
+    fn path(&self, file: &Path) -> PathBuf {
         self.dir.join(&self.place).join(file)
     }
 
-    /// Moves a file.
-    pub(super) fn take(&self, file: &Path) -> Result<()> {
+    /// Writes down what is going to be done.
+    pub(super) fn report(&mut self, lines: &str) -> Result<()> {
+        let path = self.path(Path::new("report.jsonl"));
+        self.removes(path.clone());
+        let dir = parent(&path);
+        create_dir(self.disk, dir).map_err(|error| Error::io("create", dir, error))?;
+        replace_file(self.disk, &path, lines.as_bytes())?;
+        Ok(())
+    }
+
+    /// This file is being made, and is removed if the repair comes to nothing.
+    pub(super) fn removes(&mut self, path: PathBuf) {
+        self.made.push(path);
+    }
+
+    /// From now on everything that was made stays.
+    pub(super) fn keep(&mut self) {
+        self.needed = true;
+    }
+
+    /// Leaves nothing of a repair that failed before anything was moved or replaced: it may have been for want of room.
+    pub(super) fn abandon(self) {
+        if self.needed {
+            return;
+        }
+        // What cannot be removed is in nobody's way.
+        for path in &self.made {
+            let _ = self.disk.remove(path);
+        }
+        let dir = self.dir.join(&self.place);
+        for dir in [&*dir.join(LOG), &dir, parent(&dir)] {
+            let _ = self.disk.remove_dir(dir);
+        }
+    }
+
+    /// Moves a file, or whatever lies in its place.
+    pub(super) fn take(&mut self, file: &Path) -> Result<()> {
         let (from, to) = (self.dir.join(file), self.path(file));
-        if !exists(self.disk, &from)? {
+        if entry(self.disk, &from)?.is_none() {
             return Ok(());
         }
         let to_dir = parent(&to);
         create_dir(self.disk, to_dir).map_err(|error| Error::io("create", to_dir, error))?;
+        self.keep();
         self.disk.rename(&from, &to).map_err(|error| Error::io("rename", &from, error))?;
         for dir in [to_dir, parent(&from)] {
             self.disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
@@ -65,13 +107,17 @@ impl<'a> Aside<'a> {
         Ok(())
     }
 
-    /// Copies a file that another is about to replace.
-    pub(super) fn copy(&self, file: &Path) -> Result<()> {
+    /// Copies a file that another is about to replace. What is no file is moved.
+    pub(super) fn copy(&mut self, file: &Path) -> Result<()> {
         let (from, to) = (self.dir.join(file), self.path(file));
-        if exists(self.disk, &from)? {
-            copy(self.disk, &from, &to)?;
+        match entry(self.disk, &from)? {
+            None => Ok(()),
+            Some(Entry::File) => {
+                self.removes(to.clone());
+                copy(self.disk, &from, &to)
+            }
+            Some(_) => self.take(file),
         }
-        Ok(())
     }
 }
 
@@ -94,9 +140,8 @@ pub(super) fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<()> {
     disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
-fn exists(disk: &dyn Disk, path: &Path) -> Result<bool> {
-    let entry: Option<Entry> = disk.entry(path).map_err(|error| Error::io("look at", path, error))?;
-    Ok(entry.is_some())
+fn entry(disk: &dyn Disk, path: &Path) -> Result<Option<Entry>> {
+    disk.entry(path).map_err(|error| Error::io("look at", path, error))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -134,13 +134,12 @@ impl Beside {
         Ok(())
     }
 
-    /// The bytes of a file; `None` when it has gone, or when its length alone is a fault.
+    /// The bytes of a file; `None` when it has gone, or when it cannot be one of the store's.
     fn bytes(&mut self, disk: &dyn Disk, dir: &Path, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         match read_file(disk, &dir.join(path), limit)? {
             Content::Missing => Ok(None),
             Content::Whole(bytes) => Ok(Some(bytes)),
-            Content::TooLong(len) => {
-                let fault = format!("the file has {len} bytes; at most {limit} are possible");
+            Content::Unfit(fault) => {
                 self.fault(path.to_owned(), Position::START, fault);
                 Ok(None)
             }
@@ -151,9 +150,9 @@ impl Beside {
         self.faults.push(Damage { place: Place { file, offset: 0, position }, fault });
     }
 
-    /// The last position that anything is said about: the log was durable up to it.
-    pub(super) fn last(&self) -> Position {
-        self.claims.last().map_or(Position::START, |claim| claim.position)
+    /// The positions that something is said about: the log was durable up to them.
+    pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.claims.iter().map(|claim| claim.position)
     }
 
     /// What the snapshots say: which version of which stream lies at which position.

@@ -73,10 +73,7 @@ impl Cursors {
         let bytes = match read_file(&*self.disk, &self.dir.join(CursorFile::path(name)), FILE_BYTES)? {
             Content::Missing => return Ok(None),
             Content::Whole(bytes) => bytes,
-            Content::TooLong(len) => {
-                let fault = format!("the file has {len} bytes; a cursor has at most {FILE_BYTES}");
-                return Err(damage(name, Position::START, fault).into());
-            }
+            Content::Unfit(fault) => return Err(damage(name, Position::START, fault).into()),
         };
         let file = CursorFile::decode(&bytes).and_then(|file| file.check_place(self.store, name).map(|()| file));
         file.map(Some).map_err(|fault| damage(name, Position::START, fault).into())

@@ -5,15 +5,17 @@ use std::{
     sync::Arc,
 };
 
+use super::{cursor_file::CURSORS, snapshot_file::SNAPSHOTS};
 use crate::{
-    disk::{Access, Content, Disk, DiskLock, Entry, SharedWord, read_file, replace_file},
+    disk::{Access, Content, Disk, DiskLock, Entry, SharedWord, names, no_file, read_file, replace_file},
     error::{Damage, Error, Place, Result},
+    index::INDEX,
     layout::{Writer, seal, unseal},
     log::{HEADER_PAGE, MANIFEST, MANIFEST_NEW, Manifest, Segment, is_log_file, manifest_damage},
     version::Position,
 };
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 /// Marks a directory in which a backup is being made.
 pub(super) const BACKUP: &str = "BACKUP";
 /// A process id and the end of its line.
@@ -92,7 +94,7 @@ pub(super) fn check(disk: &dyn Disk, dir: &Path, create: bool) -> Result<()> {
     // Never synced: after a power cut anything may lie in it, but no more than a process id takes.
     match read_file(disk, &dir.join(LOCK), LOCK_BYTES)? {
         Content::Whole(_) | Content::Missing => {}
-        Content::TooLong(_) => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
+        Content::Unfit(_) => return not_a_store(format!("is no store: its `{LOCK}` is another program's")),
     }
     if create { Ok(()) } else { Err(missing(dir)) }
 }
@@ -121,10 +123,7 @@ pub(super) fn load_manifest(disk: &dyn Disk, dir: &Path) -> Result<Option<Manife
     if let Some(manifest) = Manifest::load(disk, dir)? {
         return Ok(Some(manifest));
     }
-    let log = dir.join(LOG);
-    let exists = disk.entry(&log).map_err(|error| Error::io("look at", &log, error))?.is_some();
-    let names = if exists { disk.list(&log).map_err(|error| Error::io("list", &log, error))? } else { Vec::new() };
-    match names.iter().filter_map(|name| Segment::base_in_name(name)).count() {
+    match names(disk, &dir.join(LOG))?.iter().filter_map(|name| Segment::base_in_name(name)).count() {
         0 => Ok(None),
         segments => {
             let fault = format!("the manifest is missing, but there are {segments} segments");
@@ -178,19 +177,30 @@ pub(super) fn unreadable_position(fault: &str) -> Damage {
     Damage { place, fault }
 }
 
-/// Checks the files that hold nothing while nobody writes: the lock, and what was prepared for the next segment.
+/// Checks the files that hold nothing while nobody writes, the lock and what was prepared for the next segment, and that the
+/// directories are some.
 pub(super) fn check_idle(disk: &dyn Disk, dir: &Path) -> Result<Vec<Damage>> {
     let mut faults = Vec::new();
     let mut fault = |file: &str, offset: u64, fault: &str| {
         let place = Place { file: file.into(), offset, position: Position::START };
         faults.push(Damage { place, fault: fault.to_owned() });
     };
-    match read_file(disk, &dir.join(LOCK), 64)? {
-        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => {}
-        Content::Missing => {}
-        _ => fault(LOCK, 0, "it holds something else than the number of a process"),
+    if let Some(found) = check_lock(disk, dir)? {
+        fault(LOCK, 0, &found);
+    }
+    let look = |path: &Path| disk.entry(path).map_err(|error| Error::io("look at", path, error));
+    for name in [LOG, INDEX, SNAPSHOTS, CURSORS] {
+        if look(&dir.join(name))?.is_some_and(|kind| kind != Entry::Directory) {
+            fault(name, 0, "something else is where a directory belongs");
+        }
     }
     let prepared = dir.join(LOG_PREPARED);
+    if look(&dir.join(LOG))? != Some(Entry::Directory) {
+        return Ok(faults);
+    }
+    if let Some(kind) = look(&prepared)?.filter(|kind| *kind != Entry::File) {
+        fault(LOG_PREPARED, 0, &no_file(kind));
+    }
     if disk.file_len(&prepared).map_err(|error| Error::io("look at", &prepared, error))?.is_some_and(|len| len > 0) {
         let content = disk.open(&prepared, Access::Read).and_then(|file| file.map());
         let content = content.map_err(|error| Error::io("read", &prepared, error))?;
@@ -201,6 +211,16 @@ pub(super) fn check_idle(disk: &dyn Disk, dir: &Path) -> Result<Vec<Damage>> {
         }
     }
     Ok(faults)
+}
+
+/// What is wrong with the file of the lock while nobody holds it. Whoever takes the lock writes over it.
+pub(super) fn check_lock(disk: &dyn Disk, dir: &Path) -> Result<Option<String>> {
+    Ok(match read_file(disk, &dir.join(LOCK), 64)? {
+        Content::Whole(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') => None,
+        Content::Missing => None,
+        Content::Unfit(fault) => Some(fault),
+        Content::Whole(_) => Some("it holds something else than the number of a process".to_owned()),
+    })
 }
 
 /// The store that the file of the published position belongs to, if it is whole.
@@ -221,7 +241,7 @@ pub(super) fn check_position(disk: &dyn Disk, dir: &Path, store: &[u8; 16]) -> R
     let content = read_file(disk, &dir.join(POSITION), POSITION_BYTES as u64).map_err(|error| error.to_string())?;
     let mut bytes = match content {
         Content::Missing => return Ok(None),
-        Content::TooLong(len) => return Err(format!("the file has {len} bytes, not {POSITION_BYTES}")),
+        Content::Unfit(fault) => return Err(fault),
         Content::Whole(bytes) if bytes.len() != POSITION_BYTES => {
             return Err(format!("the file has {} bytes, not {POSITION_BYTES}", bytes.len()));
         }

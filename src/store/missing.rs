@@ -88,7 +88,7 @@ impl Missing {
     /// An event, or one that an earlier repair has found lost, that is there.
     pub(super) fn event(&mut self, stream: ListHash, name: Option<&StreamName>, version: Version, position: Position) {
         let (newest, after) = self.newest.get(&stream).copied().unwrap_or_default();
-        if version <= newest {
+        if version <= newest || is_too_far((newest, after), (version, position)) {
             self.contradictory.insert(position);
             return;
         }
@@ -150,7 +150,7 @@ impl Missing {
             let (newest, last) = self.newest.get(&stream).copied().unwrap_or_default();
             let in_gap =
                 |gap: &Gap| (gap.first..=gap.last).contains(&version) && gap.after < position && position < gap.before;
-            let fits = version > newest && position > last
+            let fits = version > newest && position > last && !is_too_far((newest, last), (version, position))
                 || self.gaps.get(&stream).is_some_and(|gaps| gaps.iter().any(in_gap));
             let of_stream = fitting.entry(stream).or_default();
             // In order of position, and so of version.
@@ -171,6 +171,11 @@ impl Missing {
             }
         }
     }
+}
+
+/// Versions of a stream come no faster than positions.
+fn is_too_far(from: (Version, Position), to: (Version, Position)) -> bool {
+    to.0.get().saturating_sub(from.0.get()) > to.1.get().saturating_sub(from.1.get())
 }
 
 /// A version that is to be given a lost position within bounds.

@@ -43,6 +43,8 @@ mod read_all;
 mod recent;
 mod recorded;
 mod repair;
+#[cfg(test)]
+mod repair_tests;
 mod repaired;
 mod request;
 #[cfg(test)]

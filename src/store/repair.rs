@@ -28,7 +28,7 @@ use super::{
     aside::Aside,
     beside::Beside,
     cursor_file::{CURSORS, CursorFile},
-    directory::{self, POSITION},
+    directory::{self, LOCK, LOG, LOG_PREPARED, POSITION},
     lost::{LOST, StandIn},
     missing::{Missing, Placed},
     recorded,
@@ -37,7 +37,7 @@ use super::{
     verify::{VerifyProgress, verify_alone},
 };
 use crate::{
-    disk::{Disk, OsDisk, create_dir, replace_file},
+    disk::{Disk, Entry, OsDisk, create_dir},
     error::{Damage, Error, Holder, Lost, Place, Result},
     event_store::CursorName,
     index::{Evidence, INDEX, ListHash, RunFile},
@@ -73,11 +73,13 @@ pub fn repair(
     let (disk, dir) = (OsDisk, path.as_ref());
     directory::check(&disk, dir, false)?;
     let in_use = || Error::InUse { path: dir.to_owned(), holder: Holder::Unknown };
-    let lock = match mode {
-        // Taking the writer's lock writes to its file.
-        RepairMode::DryRun => directory::lock_shared(&disk, dir)?.ok_or_else(in_use)?,
-        RepairMode::Repair => directory::lock(&disk, dir)?,
-    };
+    let mut lock = directory::lock_shared(&disk, dir)?.ok_or_else(in_use)?;
+    // Taking the writer's lock writes to its file: what else is in there is set aside first.
+    let sound_lock = directory::check_lock(&disk, dir)?.is_none();
+    if mode == RepairMode::Repair && sound_lock {
+        drop(lock);
+        lock = directory::lock(&disk, dir)?;
+    }
     let plan = Plan::make(&disk, dir, progress)?;
     if plan.report.faults.is_empty() || mode == RepairMode::DryRun {
         return Ok(plan.report);
@@ -113,6 +115,38 @@ impl MendedLog {
         };
         self.salvage.mend(&StandIns { kind: LOST, head: &head, salt: &salt }, replace)
     }
+
+    /// Puts the segments that were made anew, and their manifest, in place of the old ones.
+    fn replace(&self, disk: &dyn Disk, dir: &Path, aside: &mut Aside<'_>) -> Result<()> {
+        let log_dir = dir.join(LOG);
+        create_dir(disk, &log_dir).map_err(|error| Error::io("create", &log_dir, error))?;
+        let mut anew = Vec::new();
+        let manifest = self.mend(disk, &mut |name, content| {
+            let path = dir.join(mended(&name));
+            // One that an interrupted repair left may be all there is of a segment.
+            if disk.entry(&path).map_err(|error| Error::io("look at", &path, error))?.is_none() {
+                aside.removes(path.clone());
+            }
+            write(disk, &path, &content)?;
+            anew.push(name);
+            Ok(())
+        })?;
+        for name in &anew {
+            aside.copy(name)?;
+        }
+        aside.copy(Path::new(MANIFEST))?;
+        aside.keep();
+        let io = |operation, name: &Path| {
+            let name = dir.join(name);
+            move |error| Error::io(operation, name, error)
+        };
+        for name in &anew {
+            disk.rename(&dir.join(mended(name)), &dir.join(name)).map_err(io("rename", name))?;
+        }
+        disk.sync_dir(&log_dir).map_err(io("sync", Path::new(LOG)))?;
+        manifest.store(disk, dir)?;
+        Ok(())
+    }
 }
 
 impl Plan {
@@ -125,8 +159,7 @@ impl Plan {
         let mut cut = None;
         if faults.iter().any(|damage| of_log(&damage)) {
             let (log, beside) = plan.read_log(disk, dir)?;
-            faults
-                .retain(|damage| !damage.place.file.starts_with(SNAPSHOTS) && !damage.place.file.starts_with(CURSORS));
+            faults.retain(|damage| !is_beside(&damage.place.file));
             faults.extend(beside.faults);
             let mut anew = Vec::new();
             log.mend(disk, &mut |name, _| {
@@ -141,8 +174,12 @@ impl Plan {
         }
         for damage in &faults {
             let file = &damage.place.file;
-            let is_beside = file.starts_with(SNAPSHOTS) || file.starts_with(CURSORS);
-            if is_beside || file == Path::new(POSITION) || is_prepared(file) {
+            let made_anew = plan.report.made_anew.contains(file);
+            if is_beside(file)
+                || [LOCK, POSITION, LOG_PREPARED].iter().any(|name| file == Path::new(name))
+                || is_directory(file)
+                || !made_anew && !is_file(disk, &dir.join(file))?
+            {
                 plan.moved.push(file.clone());
             }
             if file.starts_with(INDEX) {
@@ -178,8 +215,8 @@ impl Plan {
         };
         let evidence = Evidence::read(disk, dir, &store)?;
         let mut beside = Beside::read(disk, dir, store)?;
-        let known = evidence.last().max(beside.last());
-        let mut salvage = Salvage::read(disk, dir, store, manifest, known)?;
+        let known: Vec<Position> = evidence.lasts().chain(beside.positions()).collect();
+        let mut salvage = Salvage::read(disk, dir, store, manifest, &known)?;
         let mut missing = survey(&salvage, &store);
         if !missing.contradictory.is_empty() {
             salvage.reject(std::mem::take(&mut missing.contradictory));
@@ -221,39 +258,32 @@ impl Plan {
     }
 
     fn carry_out(mut self, disk: &dyn Disk, dir: &Path) -> Result<RepairReport> {
-        let aside = Aside::new(disk, dir, disk.now())?;
+        let mut aside = Aside::new(disk, dir, disk.now())?;
         self.report.directory = Some(aside.place.clone());
-        let report = aside.path(Path::new("report.jsonl"));
-        let report_dir = dir.join(&aside.place);
-        create_dir(disk, &report_dir).map_err(|error| Error::io("create", &report_dir, error))?;
-        replace_file(disk, &report, self.report.to_json_lines().as_bytes())?;
-        if let Some(log) = &self.log {
-            let log_dir = dir.join(directory::LOG);
-            create_dir(disk, &log_dir).map_err(|error| Error::io("create", &log_dir, error))?;
-            let mut anew = Vec::new();
-            let manifest = log.mend(disk, &mut |name, content| {
-                write(disk, &dir.join(mended(&name)), &content)?;
-                anew.push(name);
-                Ok(())
-            })?;
-            for name in &anew {
-                aside.copy(name)?;
+        match self.replace(disk, dir, &mut aside) {
+            Ok(()) => Ok(self.report),
+            Err(error) => {
+                aside.abandon();
+                Err(error)
             }
-            let io = |operation, name: &Path| {
-                let name = dir.join(name);
-                move |error| Error::io(operation, name, error)
-            };
-            for name in &anew {
-                disk.rename(&dir.join(mended(name)), &dir.join(name)).map_err(io("rename", name))?;
-            }
-            disk.sync_dir(&log_dir).map_err(io("sync", Path::new(directory::LOG)))?;
-            aside.copy(Path::new(MANIFEST))?;
-            manifest.store(disk, dir)?;
         }
-        for file in &self.moved {
+    }
+
+    fn replace(&self, disk: &dyn Disk, dir: &Path, aside: &mut Aside<'_>) -> Result<()> {
+        aside.report(&self.report.to_json_lines())?;
+        // What is in the way of others.
+        let (first, others) = self.moved.iter().partition::<Vec<_>, _>(|file| is_lock(file) || is_directory(file));
+        for file in &first {
             aside.take(file)?;
         }
-        Ok(self.report)
+        let _lock = match first.iter().any(|file| is_lock(file)) {
+            true => Some(directory::lock(disk, dir)?),
+            false => None,
+        };
+        if let Some(log) = &self.log {
+            log.replace(disk, dir, aside)?;
+        }
+        others.into_iter().try_for_each(|file| aside.take(file))
     }
 }
 
@@ -284,9 +314,24 @@ fn write(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()> {
 }
 
 fn is_segment(file: &Path) -> bool {
-    file.starts_with(directory::LOG) && !is_prepared(file)
+    file.starts_with(LOG) && file != Path::new(LOG_PREPARED)
 }
 
-fn is_prepared(file: &Path) -> bool {
-    file == Path::new(directory::LOG_PREPARED)
+fn is_beside(file: &Path) -> bool {
+    (file.starts_with(SNAPSHOTS) || file.starts_with(CURSORS)) && !is_directory(file)
+}
+
+fn is_lock(file: &Path) -> bool {
+    file == Path::new(LOCK)
+}
+
+/// Whether it has the name of one of the store's directories.
+fn is_directory(file: &Path) -> bool {
+    [LOG, INDEX, SNAPSHOTS, CURSORS].iter().any(|name| file == Path::new(name))
+}
+
+/// Whether nothing but a file, or nothing at all, lies there.
+fn is_file(disk: &dyn Disk, path: &Path) -> Result<bool> {
+    let kind = disk.entry(path).map_err(|error| Error::io("look at", path, error))?;
+    Ok(kind.is_none_or(|kind| kind == Entry::File))
 }

@@ -112,10 +112,7 @@ impl Snapshots {
         let bytes = match read_file(&*self.disk, &self.dir.join(&path), FILE_BYTES).map_err(SkipReason::Unreadable)? {
             Content::Missing => return Ok(None),
             Content::Whole(bytes) => bytes,
-            Content::TooLong(len) => {
-                let fault = format!("the file has {len} bytes; a snapshot has at most {FILE_BYTES}");
-                return Err(SkipReason::Damaged(damage(fault)));
-            }
+            Content::Unfit(fault) => return Err(SkipReason::Damaged(damage(fault))),
         };
         let file = SnapshotFile::decode(bytes).map_err(|fault| SkipReason::Damaged(damage(fault)))?;
         file.check_place(self.store, &path).map_err(|fault| SkipReason::Misplaced(damage(fault)))?;

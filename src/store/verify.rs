@@ -79,7 +79,7 @@ pub(super) fn verify_alone(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut
 fn manifest_by_segments(disk: &dyn Disk, dir: &Path) -> Result<Option<Manifest>> {
     let others: Vec<_> = position_store(disk, dir)?.into_iter().collect();
     let Some(store) = identify(disk, dir, &others)? else { return Ok(None) };
-    let salvage = Salvage::read(disk, dir, store, None, Position::START)?;
+    let salvage = Salvage::read(disk, dir, store, None, &[])?;
     let stand_ins = StandIns { kind: 0, head: &|_| Vec::new(), salt: &|| 0 };
     salvage.mend(&stand_ins, &mut |_, _| Ok(())).map(Some)
 }

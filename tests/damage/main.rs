@@ -7,6 +7,7 @@
 
 mod check;
 mod lost;
+mod misplaced;
 mod sample;
 
 use std::{

@@ -59,7 +59,7 @@ pub fn line(event: &RecordedEvent) -> String {
     format!("{position} {stream} {version} {} {} {:?}", event.id(), event.event_type(), event.payload())
 }
 
-/// Every file below a directory.
+/// Every file below a directory; a link that leads nowhere is none.
 pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut found, mut left) = (BTreeMap::new(), vec![dir.to_owned()]);
     while let Some(next) = left.pop() {
@@ -67,7 +67,7 @@ pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 left.push(path);
-            } else {
+            } else if path.exists() {
                 found.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }

@@ -160,3 +160,57 @@ fn a_new_store_on_a_full_disk_is_refused_and_can_be_made_when_there_is_room() {
         Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),
     });
 }
+
+#[test]
+fn a_repair_that_finds_no_room_leaves_nothing_and_succeeds_when_there_is_some() {
+    const NAME: &str = "full_disk::a_repair_that_finds_no_room_leaves_nothing_and_succeeds_when_there_is_some";
+    with_own_mounts(NAME, || match Disk::made() {
+        Ok(disk) => {
+            for at in 0..50 {
+                assert_eq!(disk.run(&["append", "s"], &event(at)).code, Some(0));
+            }
+            let segment = disk.store().join("log/00000000000000000001.seg");
+            let mut bytes = fs::read(&segment).unwrap();
+            bytes[4096 + 50] ^= 1;
+            fs::write(&segment, bytes).unwrap();
+            // With room for nothing, for a report, and for a segment but not its copy.
+            for room in [0, 16 << 10, 300 << 10] {
+                let filled = disk.fill();
+                File::options().write(true).open(disk.filler()).unwrap().set_len(filled - room).unwrap();
+                let run = disk.run(&["repair"], "");
+                assert_eq!(run.code, Some(1), "{room}: {run:?}");
+                assert!(run.stderr.contains("no space left for "), "{room}: {}", run.stderr);
+                assert!(!disk.store().join("damaged").exists(), "{room}");
+                let log = fs::read_dir(disk.store().join("log")).unwrap();
+                assert!(log.flatten().all(|file| !file.path().to_str().unwrap().ends_with(".mended")), "{room}");
+            }
+            disk.make_room();
+            assert_eq!(disk.run(&["repair"], "").code, Some(0));
+            assert_eq!(disk.run(&["verify"], "").code, Some(0));
+        }
+        Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),
+    });
+}
+
+#[test]
+fn an_append_that_is_acknowledged_ends_well_also_where_closing_finds_no_room() {
+    const NAME: &str = "full_disk::an_append_that_is_acknowledged_ends_well_also_where_closing_finds_no_room";
+    with_own_mounts(NAME, || match Disk::made() {
+        Ok(disk) => {
+            let mut worker = Worker::start(&disk.store(), Role::Lines);
+            assert_eq!(worker.ask("append 3000"), "stored 1");
+            // There is no mark of a clean close to be taken away first, for which there would be no room either.
+            worker.kill();
+            disk.fill();
+            let run = disk.run(&["append", "s"], &event(1));
+            assert_eq!((run.code, run.lines().len()), (Some(0), 1), "{run:?}");
+            assert!(run.stderr.contains("everything that was acknowledged is on the disk"), "{}", run.stderr);
+            assert!(run.stderr.contains("no space left for "), "{}", run.stderr);
+            read_beside(&disk, 2);
+            disk.make_room();
+            assert_eq!(disk.run(&["append", "s"], &event(1)).code, Some(0));
+            assert_eq!(disk.run(&["verify"], "").code, Some(0));
+        }
+        Err(why) => skipped(format_args!("no tmpfs of our own: {why}")),
+    });
+}

@@ -26,7 +26,7 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
     // Event sourcing for applications, over the contract.
-    ("model", &[GROUND, &["event_store"]]),
+    ("model", &[GROUND, &["event_store", "runtime", "postgres"]]),
     // What tests of applications and of other stores need.
     ("testing", &[GROUND, &["event_store", "model"]]),
     // The sample domains, written with what an application has.
@@ -38,8 +38,10 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("fuzzing", &[&["log", "index", "store", "protocol"]]),
     // A thread for what is reached over a network.
     ("runtime", &[]),
+    // A PostgreSQL server, for what keeps events there and for what keeps read models there.
+    ("postgres", &[GROUND]),
     // The same contract over engines that run elsewhere.
-    ("backend", &[GROUND, &["layout", "event_store", "runtime"]]),
+    ("backend", &[GROUND, &["layout", "event_store", "runtime", "postgres"]]),
     // Both ends of the wire. They meet nowhere else.
     ("server", &[GROUND, &["event_store", "store", "protocol"]]),
     ("client", &[GROUND, &["event_store", "protocol", "runtime"]]),
