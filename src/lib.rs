@@ -58,6 +58,8 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(
     not(all(feature = "server", feature = "client")),

@@ -1,9 +1,17 @@
-//! The store over PostgreSQL, on servers of the tests' own.
+//! The store over PostgreSQL, on servers of the tests' own: what the conformance suite cannot see.
 
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod failing;
+#[cfg(feature = "cli")]
+mod import;
+mod killed;
+mod proxy;
+mod schema;
+mod server;
+mod settled;
+mod support;
+
 #[path = "../support/postgres.rs"]
 mod postgres;
-
-mod server;

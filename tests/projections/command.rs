@@ -182,3 +182,13 @@ fn a_projecting_process_goes_on_beside_the_one_that_writes() {
     running.kill().unwrap();
     running.wait().unwrap();
 }
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_command_without_postgresql_says_so() {
+    let factlog = Factlog::new();
+    create(&factlog, "7");
+    let run = factlog.run(&["projections", "--views", "postgres://host/database", "list"], "");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("--features postgres"), "{run:?}");
+}

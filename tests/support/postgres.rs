@@ -8,10 +8,11 @@
 //! ```
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::{
     fs,
-    io::{self, Write},
+    io::Write,
     net::TcpListener,
     os::unix::{
         fs::chown,
@@ -70,9 +71,6 @@ impl Postgres {
     /// The same with its data in this directory, which is removed at the end.
     pub fn within(place: PathBuf) -> Postgres {
         let (programs, other) = (programs(), other_user());
-        if let Some((user, group)) = other {
-            chown(&place, Some(user), Some(group)).unwrap();
-        }
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&place)
@@ -85,6 +83,7 @@ impl Postgres {
             .unwrap();
         let (running, keeper, databases) = (Mutex::default(), Mutex::new(keeper), AtomicU32::new(0));
         let mut postgres = Postgres { place, port: 0, programs, other, running, keeper, databases };
+        postgres.give(&postgres.place);
         let password = postgres.place.join("password");
         fs::write(&password, PASSWORD).unwrap();
         let mut initdb = postgres.command("initdb");
@@ -161,6 +160,13 @@ impl Postgres {
         while let Err(reason) = self.try_start() {
             assert!(begun.elapsed() < LONG, "{reason}");
             thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Gives a directory to whom the server runs as.
+    pub fn give(&self, directory: &Path) {
+        if let Some((user, group)) = self.other {
+            chown(directory, Some(user), Some(group)).unwrap();
         }
     }
 
@@ -244,5 +250,5 @@ fn other_user() -> Option<(u32, u32)> {
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().map_err(io::Error::from).unwrap().port()
+    listener.local_addr().unwrap().port()
 }

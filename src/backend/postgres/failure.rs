@@ -8,8 +8,10 @@ use tokio_postgres::{
     error::{DbError, Severity, SqlState},
 };
 
-use super::address::{Address, explained};
-use crate::error::Error;
+use crate::{
+    error::Error,
+    postgres::{Address, explained},
+};
 
 /// Why an attempt failed.
 #[derive(Debug)]

@@ -32,7 +32,6 @@
 //! # Ok::<(), factlog::Error>(())
 //! ```
 
-mod address;
 mod append;
 mod core;
 mod cursor;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::Config;
 
-use super::{address::Address, store::PostgresStore};
-use crate::{error::Result, event_store::block_on};
+use super::store::PostgresStore;
+use crate::{error::Result, event_store::block_on, postgres::Address};
 
 /// How to reach a database, and how to use it.
 #[derive(Clone, Debug)]

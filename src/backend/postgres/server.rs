@@ -2,19 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Object, Pool, Runtime};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::{Client, Error as SqlError, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::{
-    address::Address,
     failure::Failure,
     options::PostgresOptions,
     schema::{self, Schema},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    postgres::{self, Address, keep_alive, manager},
+};
 
 /// The pause behind the first failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -42,13 +44,8 @@ impl Server {
     /// Connects, and sees to the schema.
     pub(super) async fn connect(mut options: PostgresOptions) -> Result<Server> {
         let tls = options.address.tls(&options.config)?;
-        keep_alive(&mut options);
-        let managed = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match &tls {
-            None => Manager::from_config(options.config.clone(), NoTls, managed),
-            Some(tls) => Manager::from_config(options.config.clone(), MakeRustlsConnect::new((**tls).clone()), managed),
-        };
-        let pool = Pool::builder(manager)
+        keep_alive(&mut options.config, options.connect_time);
+        let pool = Pool::builder(manager(&options.config, tls.as_ref()))
             .max_size(options.pool_size)
             .create_timeout(Some(options.connect_time))
             .runtime(Runtime::Tokio1)
@@ -160,11 +157,7 @@ impl Server {
 
     /// Closes connections that nobody uses, for as long as the store is there.
     pub(super) async fn close_idle(self: Arc<Self>) {
-        let idle = self.options.idle_time;
-        loop {
-            sleep((idle / 4).max(Duration::from_millis(10))).await;
-            self.pool.retain(|_, metrics| metrics.last_used() < idle);
-        }
+        postgres::close_idle(&self.pool, self.options.idle_time).await;
     }
 
     /// A connection of its own, on which `heard` is called when it begins and whenever a notification of the channel comes. Ends
@@ -207,19 +200,6 @@ impl Server {
 
 async fn begin(client: &Client, statement: &str) -> Result<(), SqlError> {
     client.batch_execute(statement).await
-}
-
-/// A connection that goes nowhere is found out within seconds, unless the address says otherwise.
-fn keep_alive(options: &mut PostgresOptions) {
-    let config = &mut options.config;
-    if config.get_keepalives_interval().is_none() && config.get_tcp_user_timeout().is_none() {
-        config.keepalives_idle(Duration::from_secs(5)).keepalives_interval(Duration::from_secs(2));
-        config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(10));
-    }
-    config.connect_timeout(options.connect_time);
-    if config.get_application_name().is_none() {
-        config.application_name("factlog");
-    }
 }
 
 /// Half of a pause, and up to as much again: those who crossed each other do not meet again.

@@ -1,18 +1,27 @@
-//! Where a database is: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+//! A PostgreSQL server, for what keeps events there and for what keeps read models there: its address, and how connections to it
+//! are made and kept.
+//!
+//! Where a database is says `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio::time::sleep;
 use tokio_postgres::{
-    Config,
+    Config, NoTls,
     config::{Host, SslMode, TargetSessionAttrs},
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use crate::error::{Error, Result};
 
+/// The environment variable with the password for an address that has none, as PostgreSQL's own programs have it.
+const PASSWORD: &str = "PGPASSWORD";
+
 /// The address of a database, without the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address(String);
+pub(crate) struct Address(String);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,7 +31,7 @@ impl fmt::Display for Address {
 
 impl Address {
     /// What the driver makes of a text, and the address to be shown.
-    pub(super) fn parse(text: &str) -> Result<(Address, Config)> {
+    pub(crate) fn parse(text: &str) -> Result<(Address, Config)> {
         // The text has the password in it, wherever it may have been taken to be.
         let wrong = |reason: String| Error::NotAStore { path: "postgres://...".into(), reason };
         if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
@@ -53,18 +62,21 @@ impl Address {
         });
         let shown = Address(format!("postgres://{user}@{}/{database}", hosts.collect::<Vec<_>>().join(",")));
         config.user(user).dbname(database);
+        if let (None, Ok(password)) = (config.get_password(), std::env::var(PASSWORD)) {
+            config.password(password);
+        }
         // A copy of the database cannot be written, and does not show who is writing.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok((shown, config))
     }
 
     /// An address that cannot be used, and why.
-    pub(super) fn unusable(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn unusable(&self, reason: impl Into<String>) -> Error {
         Error::NotAStore { path: self.0.clone().into(), reason: reason.into() }
     }
 
     /// How to secure connections, if the address asks for it. What the system trusts is trusted.
-    pub(super) fn tls(&self, config: &Config) -> Result<Option<Arc<ClientConfig>>> {
+    pub(crate) fn tls(&self, config: &Config) -> Result<Option<Arc<ClientConfig>>> {
         if config.get_ssl_mode() != SslMode::Require {
             return Ok(None);
         }
@@ -81,8 +93,37 @@ impl Address {
     }
 }
 
+/// Makes connections, and looks whether one that was given back is still there.
+pub(crate) fn manager(config: &Config, tls: Option<&Arc<ClientConfig>>) -> Manager {
+    let managed = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    match tls {
+        None => Manager::from_config(config.clone(), NoTls, managed),
+        Some(tls) => Manager::from_config(config.clone(), MakeRustlsConnect::new((**tls).clone()), managed),
+    }
+}
+
+/// A connection that goes nowhere is found out within seconds, unless the address says otherwise.
+pub(crate) fn keep_alive(config: &mut Config, connect_time: Duration) {
+    if config.get_keepalives_interval().is_none() && config.get_tcp_user_timeout().is_none() {
+        config.keepalives_idle(Duration::from_secs(5)).keepalives_interval(Duration::from_secs(2));
+        config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(10));
+    }
+    config.connect_timeout(connect_time);
+    if config.get_application_name().is_none() {
+        config.application_name("factlog");
+    }
+}
+
+/// Closes connections that nobody has used for this time, for as long as it is polled.
+pub(crate) async fn close_idle(pool: &Pool, idle: Duration) {
+    loop {
+        sleep((idle / 4).max(Duration::from_millis(10))).await;
+        pool.retain(|_, metrics| metrics.last_used() < idle);
+    }
+}
+
 /// An error of the driver with its causes.
-pub(super) fn explained(error: &tokio_postgres::Error) -> String {
+pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return error.message().to_owned();
     }
