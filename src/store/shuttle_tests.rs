@@ -23,7 +23,9 @@ use crate::{
 };
 
 mod disk;
+mod file;
 mod planted;
+mod thread;
 mod world;
 
 /// Tries a scenario, and says how often. Each of the kinds of answers that are expected must have been heard at least so often.
