@@ -8,7 +8,7 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress` and `views`.
+//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress`, `views` and `warnings`.
 
 mod append;
 mod backup;
@@ -38,5 +38,6 @@ mod streams;
 mod users;
 mod verify;
 mod views;
+mod warnings;
 
 pub use root::run;

@@ -3,11 +3,14 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    block_on,
+    MemoryStore, block_on,
     model::{Aggregate, Consistency, ModelError},
     orders::{
         GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
@@ -193,7 +196,11 @@ impl OrdersCommand {
         };
         Order::stream(&request.order_id)?;
         let store = match request.action {
-            OrderAction::Create { .. } => open::for_writing(place)?,
+            OrderAction::Create { .. } => {
+                // What is refused where there is nothing yet is refused everywhere, and makes no store.
+                block_on(OrderService::new(Arc::new(MemoryStore::new()))?.handle(request.clone()))?;
+                open::for_writing(place)?
+            }
             _ => open::for_changing(place)?,
         };
         let orders = OrderService::new(store.shared())?;

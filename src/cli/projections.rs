@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, thread};
 use clap::{Args, Subcommand, ValueEnum};
 use factlog::{
     block_on,
-    model::{FailedEvent, FailedId, OnFailure, ProjectionStatus, ReadModel, Runner, SqliteViews, Stop},
+    model::{FailedEvent, FailedId, OnFailure, ProjectionStatus, ReadModel, Runner, Stop},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -88,6 +88,7 @@ struct StatusLine<'a> {
     /// Events a second.
     rate: f64,
     failed: u64,
+    tables_changed: bool,
 }
 
 impl<'a> From<&'a ProjectionStatus> for StatusLine<'a> {
@@ -105,6 +106,7 @@ impl<'a> From<&'a ProjectionStatus> for StatusLine<'a> {
             lag: status.lag,
             rate: status.rate.round(),
             failed: status.failed,
+            tables_changed: status.tables_changed,
         }
     }
 }
@@ -161,7 +163,7 @@ struct MendedLine<'a> {
 impl Projections {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(place)?;
-        let views = SqliteViews::open(views::file(self.views, place))?;
+        let views = views::open(&views::file(self.views, place))?;
         let known = Known { projections: views::projections(&views)?, store };
         match self.command {
             ProjectionsCommand::List => known.all().iter().try_for_each(|runner| status(runner, out)),

@@ -27,6 +27,7 @@ use super::{
     streams::Streams,
     users::Users,
     verify::Verify,
+    warnings,
 };
 
 /// The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
@@ -109,6 +110,10 @@ pub fn run() -> ExitCode {
     let at_once = !matches!(arguments.command, Command::Serve(_));
     if let Err(error) = listen_for_signals(at_once) {
         return end(&Failure::Failed(format!("cannot listen for signals: {error}")));
+    }
+    // A server has a log of its own.
+    if at_once {
+        warnings::print();
     }
     let place = Place::new(arguments.store, arguments.token_file, arguments.trust);
     let mut out = Output::stdout();

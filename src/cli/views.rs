@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use factlog::{
     Position, block_on,
-    model::{Consistency, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
+    model::{Consistency, ModelError, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
     orders::OrderProjection,
     users::UserProjection,
 };
@@ -33,6 +33,17 @@ pub fn projections(views: &SqliteViews) -> Result<Vec<Arc<dyn ReadModel>>, Failu
 /// The read model's file: the one named, or the one in the store's directory.
 pub fn file(named: Option<PathBuf>, place: &Place) -> PathBuf {
     named.unwrap_or_else(|| place.file(VIEWS_FILE))
+}
+
+/// Opens the file; what keeps it from being opened names it, and what else can be done.
+pub fn open(file: &Path) -> Result<SqliteViews, Failure> {
+    SqliteViews::open(file).map_err(|error| match error {
+        ModelError::Sqlite(error) => Failure::Failed(format!(
+            "cannot open the read model {}: {error}; name a file that can be written with --views FILE",
+            file.display()
+        )),
+        other => other.into(),
+    })
 }
 
 /// Runs a projection as the command does: an event that fails holds up its own stream only.
@@ -63,7 +74,7 @@ pub fn fresh(
     projection: impl Projection<rusqlite::Connection> + 'static,
     freshness: Freshness,
 ) -> Result<SqliteViews, Failure> {
-    let views = SqliteViews::open(file)?;
+    let views = open(file)?;
     let name = projection.name();
     let runner = runner(store, Arc::new(views.project(projection)?));
     match freshness.at_least {
@@ -94,9 +105,14 @@ pub fn watched(store: &Opened, runner: &Runner) -> Result<Runner, Failure> {
 
 /// Says on standard error what an answer leaves out.
 pub fn warn(status: &ProjectionStatus) {
-    let ProjectionStatus { projection, position, lag, paused, failed, .. } = status;
+    let ProjectionStatus { projection, position, lag, paused, failed, tables_changed, .. } = status;
     if *paused && *lag > 0 {
         say(format_args!("factlog: the projection `{projection}` is paused at position {position}, {lag} behind"));
+    }
+    if *tables_changed {
+        say(format_args!(
+            "factlog: the tables of `{projection}` are not those that this version makes: see `factlog projections rebuild`"
+        ));
     }
     if *failed > 0 {
         let failed = count(*failed, "event");
