@@ -25,6 +25,7 @@ mod open;
 mod picture;
 mod projection;
 mod read;
+mod server;
 mod snapshot;
 mod subscribe;
 mod support;
@@ -63,13 +64,14 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             None => eprintln!("device: skipped, its counters cannot be found"),
         }
     }
-    let groups: [(&str, &[(&str, Run)]); 6] = [
+    let groups: [(&str, &[(&str, Run)]); 7] = [
         ("append", &append::CASES),
         ("import", &import::CASES),
         ("subscribe", &subscribe::CASES),
         ("snapshot", &snapshot::CASES),
         ("projection", &projection::CASES),
         ("model", &model::CASES),
+        ("server", &server::CASES),
     ];
     for (group, cases) in groups {
         for (case, run) in cases {

@@ -134,6 +134,15 @@ pub enum Error {
         reason: Arc<str>,
     },
 
+    /// Something that stores of this kind do not do: see [`crate::EventStore::capabilities`]. Nothing was stored.
+    #[error("{store} does not support {what}")]
+    Unsupported {
+        /// The kind of store.
+        store: String,
+        /// What was asked for.
+        what: String,
+    },
+
     /// The server that has the store cannot be reached, or takes no more work now. Nothing was stored.
     #[error("{server} is not available: {reason}")]
     Unavailable {
@@ -202,6 +211,7 @@ impl Error {
             | Error::NotAStore { .. }
             | Error::NotWritable { .. }
             | Error::ReadOnly { .. }
+            | Error::Unsupported { .. }
             | Error::Unauthorized { .. } => Action::FixInput,
             Error::NoSpace { .. } | Error::InUse { .. } | Error::Io { .. } | Error::Unavailable { .. } => Action::Retry,
             Error::Remote { action, .. } => *action,

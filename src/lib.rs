@@ -39,6 +39,8 @@
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
 //! features `server` and `client` a store is shared over TCP, by the same trait.
 
+#[cfg(any(feature = "postgres", feature = "jetstream"))]
+pub mod backend;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod codec;
@@ -56,12 +58,16 @@ mod log;
 pub mod model;
 #[cfg(feature = "orders")]
 pub mod orders;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "server", feature = "client"))]
 #[cfg_attr(
     not(all(feature = "server", feature = "client")),
     allow(dead_code, unused_imports, reason = "each needs its half")
 )]
 mod protocol;
+#[cfg(any(feature = "client", feature = "postgres", feature = "jetstream"))]
+mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
@@ -76,9 +82,9 @@ pub use codec::{BincodeCodec, Codec, CodecError, CodecId, JsonCodec};
 pub use error::{Action, Damage, Error, Holder, Lost, Place, Result};
 pub use event::{EventId, EventType, InvalidInput, NewEvent, Recorded, RecordedEvent, StreamName, Timestamp};
 pub use event_store::{
-    Appended, BoxFuture, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState, MemoryStore, ReadAll,
-    ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on, load_state,
-    save_state,
+    Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, LoadedSnapshot, LoadedState,
+    MemoryStore, ReadAll, ReadStream, SkipReason, SkippedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe,
+    block_on, block_on_for, load_state, save_state,
 };
 pub use store::{
     BackupProgress, BackupReport, Cursor, Durability, LostVersions, OpenProgress, Options, Pending, RepairMode,

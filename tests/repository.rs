@@ -12,9 +12,9 @@ use std::{
 };
 
 use factlog::{
-    Appended, BoxFuture, Error, EventStore, EventSubscription, ExpectedVersion, LoadedSnapshot, MemoryStore, NewEvent,
-    Position, ReadAll, ReadStream, RecordedEvent, Result, Snapshot, StreamAppend, StreamName, Subscribe, Timestamp,
-    Version, block_on,
+    Appended, BoxFuture, Capabilities, Error, EventStore, EventSubscription, ExpectedVersion, LoadedSnapshot,
+    MemoryStore, NewEvent, Position, ReadAll, ReadStream, RecordedEvent, Result, Snapshot, StreamAppend, StreamName,
+    Subscribe, Timestamp, Version, block_on,
     model::{
         Aggregate, AggregateCommand, AggregateRoot, CommandBus, DomainEvent, Metadata, ModelError, Repository, Retry,
         Snapshots,
@@ -110,6 +110,10 @@ fn unavailable(operation: &'static str) -> Error {
 }
 
 impl EventStore for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
     fn append<'a>(
         &'a self,
         stream: &'a StreamName,

@@ -172,6 +172,15 @@ impl<'a> Case<'a> {
         Measured { name: contestant.name.clone(), value: median(&mut values), ratio, quartiles, retries }
     }
 
+    /// Of several limits, the one that allows least counts.
+    fn lower(&self, a: Measured, b: Measured) -> Measured {
+        let lower = match self.better {
+            Better::More => b.ratio > a.ratio,
+            Better::Less => b.ratio < a.ratio,
+        };
+        if lower { b } else { a }
+    }
+
     fn figure(&self) -> Figure {
         // In the order in which they were named.
         let mut contestants: Vec<&Contestant> = self.contestants.iter().collect();
@@ -187,7 +196,7 @@ impl<'a> Case<'a> {
             unit: self.unit.to_owned(),
             better: self.better,
             factlog: self.measured(factlog, &own),
-            limit: of(Role::Limit).next().map(|limit| self.measured(limit, &own)),
+            limit: of(Role::Limit).map(|limit| self.measured(limit, &own)).reduce(|a, b| self.lower(a, b)),
             peers: of(Role::Peer).map(|peer| self.measured(peer, &own)).collect(),
             target: self.target,
             ahead: self.ahead,

@@ -6,6 +6,7 @@ pub mod data;
 pub mod figure;
 pub mod grouped;
 pub mod library;
+pub mod loopback;
 pub mod peer;
 pub mod peers;
 pub mod place;

@@ -79,7 +79,8 @@ impl Writer {
 
     /// On to the next append: another stream, once this one has its events.
     fn advance(&mut self) {
-        static STREAMS: AtomicU64 = AtomicU64::new(0);
+        // Beyond those of the stores that are filled before.
+        static STREAMS: AtomicU64 = AtomicU64::new(1_000_000_000);
         self.version = self.version.saturating_add(self.events);
         if self.version >= EVENTS_IN_STREAM.max(self.events) {
             self.stream = STREAMS.fetch_add(1, Ordering::Relaxed);
@@ -102,10 +103,17 @@ impl Writer {
 
     /// The next append, to factlog.
     pub fn append(&mut self, store: &Store) {
+        let (stream, expected, events) = self.next_new();
+        store.append(&stream, expected, events).unwrap();
+    }
+
+    /// The next append, for whatever takes one.
+    pub fn next_new(&mut self) -> (StreamName, ExpectedVersion, Vec<NewEvent>) {
         let stream = StreamName::new(self.name.as_str()).unwrap();
         let events = self.events().map(Event::to_new).collect();
-        store.append(&stream, ExpectedVersion::Exact(Version::new(self.version)), events).unwrap();
+        let expected = ExpectedVersion::Exact(Version::new(self.version));
         self.advance();
+        (stream, expected, events)
     }
 }
 

@@ -12,10 +12,7 @@ use clap::Args;
 use factlog::{
     EventId, block_on,
     model::{Aggregate, BusinessTime, CommandBus, ModelError, Page},
-    orders::{
-        Money, NewItem, Order, OrderCommand, OrderProjection, OrderQueryHandler, OrderService, OrderStatus,
-        ShippingAddress,
-    },
+    orders::{Money, NewItem, Order, OrderCommand, OrderQueryHandler, OrderService, OrderStatus, ShippingAddress},
 };
 use serde::Serialize;
 
@@ -26,7 +23,7 @@ use super::{
     output::{Output, say},
     place::Place,
     progress::{Progress, Unit},
-    views::{self, Freshness},
+    views::{self, Freshness, Sample, ViewsPlace},
 };
 
 const ORDERS: u64 = 3_000;
@@ -67,16 +64,16 @@ impl Demo {
              command was answered."
         ));
 
-        let file = views::file(None, &place);
-        let queries = OrderQueryHandler::new(views::fresh(&store, &file, OrderProjection, Freshness::default())?);
+        let views = ViewsPlace::beside_store().open(&place)?;
+        let queries = OrderQueryHandler::new(views::fresh(&store, &views, Sample::Orders, Freshness::default())?);
         say("\nThe read model, built from the log; how many orders have which status:");
         for status in OrderStatus::ALL {
-            let orders = queries.orders_by_status(status, Page::default())?.pagination.total;
+            let orders = block_on(queries.orders_by_status(status, Page::default()))?.pagination.total;
             out.line(&StatusCount { status, orders })?;
         }
         out.flush()?;
         say("\nA page of one user's orders, newest first:");
-        out.line(&queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default())?)?;
+        out.line(&block_on(queries.user_orders("user-7", None, Page::new(1, 2).unwrap_or_default()))?)?;
         out.flush()?;
         say("\nThe whole history of one order:");
         for event in store.read_stream((&Order::stream(SHOWN)?).into()) {

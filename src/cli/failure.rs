@@ -83,7 +83,9 @@ impl From<Error> for Failure {
         let message = error.to_string();
         match error {
             Error::WrongExpectedVersion { .. } => Failure::WrongVersion(message),
-            Error::Invalid(_) | Error::NotAStore { .. } | Error::NotWritable { .. } => Failure::BadInput(message),
+            Error::Invalid(_) | Error::Unsupported { .. } | Error::NotAStore { .. } | Error::NotWritable { .. } => {
+                Failure::BadInput(message)
+            }
             Error::InUse { .. } => Failure::InUse(message),
             Error::Damaged(_) | Error::Lost(_) => Failure::Damaged(message),
             _ => Failure::Failed(message),

@@ -8,23 +8,30 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `domain`, `files`, `lines`, `open`, `output`, `place`, `progress`, `views` and `warnings`.
+//! `domain`, `compare`, `engine`, `files`, `lines`, `load`, `open`, `output`, `pages`, `patience`, `place`, `progress`, `views` and
+//! `warnings`.
 
 mod append;
 mod backup;
+mod compare;
+mod copy;
 mod demo;
 mod domain;
+mod engine;
 mod event_line;
 mod export;
 mod failure;
 mod files;
 mod import;
 mod lines;
+mod load;
 mod olist;
 mod open;
 mod orders;
 mod orders_import;
 mod output;
+mod pages;
+mod patience;
 mod place;
 mod progress;
 mod projections;

@@ -8,28 +8,32 @@ use std::{
 };
 
 use factlog::{
-    Appended, BoxFuture, EventStore, ExpectedVersion, NewEvent, Options, Pending, Position, ReadAll, ReadStream,
-    RecordedEvent, Stats, Store, StreamName, Subscribe, Subscription, Version, block_on,
-    client::{Client, ClientSubscription},
+    Appended, BoxFuture, Capabilities, EventStore, EventSubscription, ExpectedVersion, NewEvent, Options, Pending,
+    Position, ReadAll, ReadStream, RecordedEvent, Store, StreamName, Subscribe, Version, block_on, block_on_for,
+    client::Client,
 };
 
 use super::{
     failure::Failure,
     output::{count, say},
+    pages::Pages,
+    patience::PATIENCE,
     place::Place,
     progress::{Progress, Unit},
 };
 
 /// Opening that takes longer shows how far it has come. It does when the index is made anew from the log.
-const PATIENCE: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_millis(300);
 
 /// A store that a command works with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Opened {
     /// In this process.
     Local(Store),
     /// Behind a server.
     Remote(Client),
+    /// In another engine, reached through the trait alone.
+    Engine(Arc<dyn EventStore>),
 }
 
 /// Things of a store, in the order that was asked for.
@@ -37,24 +41,35 @@ pub type Items<'a, T> = Box<dyn Iterator<Item = factlog::Result<T>> + 'a>;
 
 /// Opens the store to append to it; in a directory it is created when there is none.
 pub fn for_writing(place: &Place) -> Result<Opened, Failure> {
-    opened(Options::new(), place)
+    opened(Options::new(), place, None)
+}
+
+/// As [`for_writing`], for work so long that it waits when the store is away for a while.
+pub fn for_writing_patiently(place: &Place) -> Result<Opened, Failure> {
+    opened(Options::new(), place, Some(PATIENCE))
 }
 
 /// Opens the store to append to what it has; it must exist.
 pub fn for_changing(place: &Place) -> Result<Opened, Failure> {
-    opened(Options::new().create(false), place)
+    opened(Options::new().create(false), place, None)
 }
 
 /// Opens the store to read it, also beside a process that writes it; it must exist. Every command that only reads events
 /// comes by here, also those whose answer is in a read model, which is no part of the store.
 pub fn for_reading(place: &Place) -> Result<Opened, Failure> {
-    opened(Options::new().read_only(true), place)
+    opened(Options::new().read_only(true), place, None)
 }
 
-fn opened(options: Options, place: &Place) -> Result<Opened, Failure> {
+/// As [`for_reading`], for work so long that it waits when the store is away for a while.
+pub fn for_reading_patiently(place: &Place) -> Result<Opened, Failure> {
+    opened(Options::new().read_only(true), place, Some(PATIENCE))
+}
+
+fn opened(options: Options, place: &Place, patience: Option<Duration>) -> Result<Opened, Failure> {
     match place {
-        Place::Server(server) => server.connect().map(Opened::Remote),
-        // Every command but those that say so themselves works with both.
+        Place::Server(server) => server.connect(patience).map(Opened::Remote),
+        Place::Engine(engine) => engine.connect(patience).map(Opened::Engine),
+        // Every command but those that say so themselves works with all.
         Place::Default | Place::Directory(_) => directory_opened(options, place.directory("this")?).map(Opened::Local),
     }
 }
@@ -73,7 +88,7 @@ fn directory_opened(options: Options, directory: &Path) -> Result<Store, Failure
     let (started, bar) = (Instant::now(), OnceLock::new());
     // Gone, and the bar with it, when the store is open.
     let options = options.progress(move |so_far| {
-        if bar.get().is_some() || started.elapsed() > PATIENCE {
+        if bar.get().is_some() || started.elapsed() > QUIET {
             bar.get_or_init(|| Progress::new(Unit::Bytes, Some(so_far.total_bytes))).set(so_far.bytes);
         }
     });
@@ -92,34 +107,27 @@ impl Opened {
         match self {
             Opened::Local(store) => Arc::new(store.clone()),
             Opened::Remote(client) => Arc::new(client.clone()),
+            Opened::Engine(store) => Arc::clone(store),
         }
+    }
+
+    pub fn capabilities(&self) -> Capabilities {
+        self.shared().capabilities()
     }
 
     pub fn last_position(&self) -> Result<Position, Failure> {
-        match self {
-            Opened::Local(store) => Ok(store.last_position()),
-            Opened::Remote(client) => Ok(client.last_position()?),
-        }
-    }
-
-    pub fn stats(&self) -> Result<Stats, Failure> {
-        match self {
-            Opened::Local(store) => Ok(store.stats()),
-            Opened::Remote(client) => Ok(client.stats()?),
-        }
+        Ok(block_on(self.shared().last_position())?)
     }
 
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version, Failure> {
-        match self {
-            Opened::Local(store) => Ok(store.stream_version(stream)?),
-            Opened::Remote(client) => Ok(client.stream_version(stream)?),
-        }
+        Ok(block_on(self.shared().stream_version(stream))?)
     }
 
     pub fn read_stream(&self, read: ReadStream) -> Items<'_, RecordedEvent> {
         match self {
             Opened::Local(store) => Box::new(store.read_stream(read)),
             Opened::Remote(client) => Box::new(client.read(read)),
+            Opened::Engine(store) => Box::new(Pages::of_stream(store, read)),
         }
     }
 
@@ -127,25 +135,13 @@ impl Opened {
         match self {
             Opened::Local(store) => Box::new(store.read_all(read)),
             Opened::Remote(client) => Box::new(client.read(read)),
+            Opened::Engine(store) => Box::new(Pages::of_log(store, read)),
         }
     }
 
-    /// The streams whose names begin with `prefix`, and their versions.
-    pub fn streams<'a>(&'a self, prefix: &'a str) -> Items<'a, (StreamName, Version)> {
-        let begins = move |listed: &factlog::Result<(StreamName, Version)>| {
-            listed.as_ref().map_or(true, |(stream, _)| stream.as_str().starts_with(prefix))
-        };
-        match self {
-            Opened::Local(store) => Box::new(store.streams().filter(begins)),
-            Opened::Remote(client) => Box::new(client.streams(prefix)),
-        }
-    }
-
+    /// Follows the log.
     pub fn subscribe(&self, subscribe: Subscribe) -> Result<Following, Failure> {
-        Ok(match self {
-            Opened::Local(store) => Following::Local(store.subscribe(subscribe)?),
-            Opened::Remote(client) => Following::Remote(client.subscribe(subscribe)?),
-        })
+        Ok(Following(block_on(self.shared().subscribe(subscribe))?))
     }
 
     /// Sends an append on its way without waiting for it. Appends are taken in the order in which they are submitted.
@@ -167,10 +163,15 @@ impl Opened {
                     Poll::Pending => Ok(OnItsWay::Remote(sent)),
                 }
             }
+            // Nothing promises that two which are on their way are stored in order.
+            Opened::Engine(store) => {
+                block_on(store.append(stream, expected, events))?;
+                Ok(OnItsWay::Done)
+            }
         }
     }
 
-    /// Closes the store in a directory when all is done; a connection just ends. What was acknowledged stands whether the store
+    /// Closes the store in a directory when all is done; connections just end. What was acknowledged stands whether the store
     /// can be closed or not, so what keeps it from being closed is a warning and no failure.
     pub fn close(self) {
         let Opened::Local(store) = self else { return };
@@ -203,26 +204,19 @@ impl OnItsWay {
 }
 
 /// A subscription to a store.
-#[derive(Debug)]
-pub enum Following {
-    Local(Subscription),
-    Remote(ClientSubscription),
-}
+pub struct Following(Box<dyn EventSubscription>);
 
 impl Following {
     /// The next event, if it is there already.
     pub fn try_next(&mut self) -> factlog::Result<Option<RecordedEvent>> {
-        match self {
-            Following::Local(subscription) => subscription.try_next(),
-            Following::Remote(subscription) => subscription.try_next(),
+        match self.0.next().as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(event) => event.map(Some),
+            Poll::Pending => Ok(None),
         }
     }
 
     /// The next event, if it comes within this time.
     pub fn next_within(&mut self, time: Duration) -> factlog::Result<Option<RecordedEvent>> {
-        match self {
-            Following::Local(subscription) => subscription.next_within(time),
-            Following::Remote(subscription) => subscription.next_within(time),
-        }
+        block_on_for(self.0.next(), time).transpose()
     }
 }

@@ -3,18 +3,15 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
     MemoryStore, block_on,
     model::{Aggregate, Consistency, ModelError},
     orders::{
-        GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderProjection, OrderQueryHandler,
-        OrderRequest, OrderService, OrderStatus, ShippingAddress,
+        GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderQueryHandler, OrderRequest,
+        OrderService, OrderStatus, ShippingAddress,
     },
 };
 use serde::de::DeserializeOwned;
@@ -26,15 +23,14 @@ use super::{
     orders_import::OrdersImport,
     output::Output,
     place::Place,
-    views::{self, Freshness},
+    views::{self, Freshness, Sample, ViewsPlace},
 };
 
 /// Place orders, see them through their lives, and ask for them: a sample domain on the store
 #[derive(Debug, Args)]
 pub struct Orders {
-    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
-    #[arg(long, value_name = "FILE", global = true)]
-    views: Option<PathBuf>,
+    #[command(flatten)]
+    views: ViewsPlace,
 
     #[command(subcommand)]
     command: OrdersCommand,
@@ -153,7 +149,7 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 impl Orders {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
-        let views = views::file(self.views, place);
+        let views = self.views;
         match self.command {
             OrdersCommand::Show { id, freshness } => show(&id, freshness, place, &views, out),
             OrdersCommand::History { id } => history::<Order>(&id, place, out),
@@ -212,10 +208,10 @@ impl OrdersCommand {
 }
 
 impl List {
-    fn run(self, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
+    fn run(self, place: &Place, views: &ViewsPlace, out: &mut Output) -> Result<(), Failure> {
         let page = self.paging.page()?;
         let store = open::for_reading(place)?;
-        let views = views::fresh(&store, views, OrderProjection, self.freshness)?;
+        let views = views::fresh(&store, &views.open(place)?, Sample::Orders, self.freshness)?;
         let queries = OrderQueryHandler::new(views).into_bus()?;
         // What is there is as recent as was asked for.
         let consistency = Consistency::AsIs;
@@ -228,9 +224,9 @@ impl List {
     }
 }
 
-fn show(id: &str, freshness: Freshness, place: &Place, views: &Path, out: &mut Output) -> Result<(), Failure> {
+fn show(id: &str, freshness: Freshness, place: &Place, views: &ViewsPlace, out: &mut Output) -> Result<(), Failure> {
     let store = open::for_reading(place)?;
-    let views = views::fresh(&store, views, OrderProjection, freshness)?;
+    let views = views::fresh(&store, &views.open(place)?, Sample::Orders, freshness)?;
     let queries = OrderQueryHandler::new(views).into_bus()?;
     match block_on(queries.ask(GetOrder { order_id: id.to_owned(), consistency: Consistency::AsIs }))? {
         Some(order) => out.line(&order),

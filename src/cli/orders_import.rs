@@ -83,7 +83,7 @@ impl OrdersImport {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let started = Instant::now();
         let orders = olist::read(&self.directory)?;
-        let store = open::for_writing(place)?;
+        let store = open::for_writing_patiently(place)?;
         let tally = import(store.shared(), &orders, self.jobs.into())?;
         store.close();
         let Tally { created, events, refused } = tally;

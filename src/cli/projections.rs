@@ -1,11 +1,11 @@
 //! `factlog projections`: the read models beside a store, and the events that failed in them.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, thread};
+use std::{collections::HashSet, thread};
 
 use clap::{Args, Subcommand, ValueEnum};
 use factlog::{
     block_on,
-    model::{FailedEvent, FailedId, OnFailure, ProjectionStatus, ReadModel, Runner, Stop},
+    model::{FailedEvent, FailedId, OnFailure, ProjectionStatus, Runner, Stop},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,15 +15,14 @@ use super::{
     open::{self, Opened},
     output::Output,
     place::Place,
-    views,
+    views::{self, ViewsPlace},
 };
 
 /// Run, watch, rebuild and mend the projections into the read model
 #[derive(Debug, Args)]
 pub struct Projections {
-    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
-    #[arg(long, value_name = "FILE", global = true)]
-    views: Option<PathBuf>,
+    #[command(flatten)]
+    views: ViewsPlace,
 
     #[command(subcommand)]
     command: ProjectionsCommand,
@@ -163,8 +162,7 @@ struct MendedLine<'a> {
 impl Projections {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
         let store = open::for_reading(place)?;
-        let views = views::open(&views::file(self.views, place))?;
-        let known = Known { projections: views::projections(&views)?, store };
+        let known = Known { runners: self.views.open(place)?.runners(&store)?, store };
         match self.command {
             ProjectionsCommand::List => known.all().iter().try_for_each(|runner| status(runner, out)),
             ProjectionsCommand::Run { names, once, on_failure } => known.run(&names, once, on_failure, out),
@@ -201,20 +199,20 @@ impl Projections {
 
 /// The projections of the sample domains, on one store.
 struct Known {
-    projections: Vec<Arc<dyn ReadModel>>,
+    runners: Vec<(&'static str, Runner)>,
     store: Opened,
 }
 
 impl Known {
     fn all(&self) -> Vec<Runner> {
-        self.projections.iter().map(|read_model| views::runner(&self.store, Arc::clone(read_model))).collect()
+        self.runners.iter().map(|(_, runner)| runner.clone()).collect()
     }
 
     fn named(&self, name: &str) -> Result<Runner, Failure> {
-        match self.projections.iter().find(|read_model| read_model.projection() == name) {
-            Some(read_model) => Ok(views::runner(&self.store, Arc::clone(read_model))),
+        match self.runners.iter().find(|(known, _)| *known == name) {
+            Some((_, runner)) => Ok(runner.clone()),
             None => {
-                let names: Vec<&str> = self.projections.iter().map(|read_model| read_model.projection()).collect();
+                let names: Vec<&str> = self.runners.iter().map(|(known, _)| *known).collect();
                 Err(Failure::BadInput(format!("there is no projection `{name}`, only {}", names.join(", "))))
             }
         }

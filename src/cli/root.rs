@@ -12,13 +12,14 @@ use clap::{Parser, Subcommand};
 use super::{
     append::Append,
     backup::Backup,
+    copy::Copy,
     demo::Demo,
     export::Export,
     failure::Failure,
     import::Import,
     orders::Orders,
     output::{Output, say},
-    place::Place,
+    place::{Access, Place},
     projections::Projections,
     read::Read,
     repair::Repair,
@@ -47,17 +48,22 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "factlog", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Arguments {
-    /// The store: a directory, or a server as tcp://HOST:PORT or tls://HOST:PORT [default: ./factlog-data]
+    /// The store: a directory, a server as tcp://HOST:PORT or tls://HOST:PORT, or an engine as postgres://HOST/DATABASE or
+    /// nats://HOST:PORT [default: ./factlog-data]
     #[arg(long, value_name = "DIR|URL", global = true, env = "FACTLOG_STORE")]
     store: Option<String>,
 
-    /// A file with the token for a server [default: the token in the environment variable FACTLOG_TOKEN]
+    /// A file with the token for a server, or the password for an engine [default: the token in the environment variable FACTLOG_TOKEN]
     #[arg(long, value_name = "FILE", global = true, env = "FACTLOG_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
     /// A file with the certificates to trust, in PEM, for a server with TLS [default: those that the system trusts]
     #[arg(long, value_name = "FILE", global = true, env = "FACTLOG_TRUST")]
     trust: Option<PathBuf>,
+
+    /// Work also with a NATS server that acknowledges events before they are on its disks, and loses them in a power cut
+    #[arg(long, global = true)]
+    accept_unsynced: bool,
 
     #[command(subcommand)]
     command: Command,
@@ -74,6 +80,7 @@ enum Command {
     Backup(Backup),
     Import(Import),
     Export(Export),
+    Copy(Copy),
     Orders(Orders),
     Users(Users),
     Projections(Projections),
@@ -82,7 +89,7 @@ enum Command {
 }
 
 impl Command {
-    fn run(self, store: &Place, out: &mut Output) -> Result<(), Failure> {
+    fn run(self, store: &Place, access: &Access, out: &mut Output) -> Result<(), Failure> {
         match self {
             Command::Append(command) => command.run(store, out),
             Command::Read(command) => command.run(store, out),
@@ -93,6 +100,7 @@ impl Command {
             Command::Backup(command) => command.run(store, out),
             Command::Import(command) => command.run(store),
             Command::Export(command) => command.run(store, out),
+            Command::Copy(command) => command.run(access, out),
             Command::Orders(command) => command.run(store, out),
             Command::Users(command) => command.run(store, out),
             Command::Projections(command) => command.run(store, out),
@@ -115,9 +123,10 @@ pub fn run() -> ExitCode {
     if at_once {
         warnings::print();
     }
-    let place = Place::new(arguments.store, arguments.token_file, arguments.trust);
+    let Arguments { store, token_file, trust, accept_unsynced, command } = arguments;
     let mut out = Output::stdout();
-    let done = arguments.command.run(&place, &mut out);
+    let access = Access { token_file, trust, accept_unsynced };
+    let done = command.run(&Place::new(store, access.clone()), &access, &mut out);
     // What was found before a failure is printed before the failure is.
     let flushed = out.flush();
     match done.and(flushed) {

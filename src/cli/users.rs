@@ -1,15 +1,12 @@
 //! `factlog users`: the smaller sample domain from the command line.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use factlog::{
     MemoryStore, block_on,
     model::{Aggregate, Consistency, ModelError, QueryBus},
-    users::{GetUser, GetUsers, User, UserAction, UserProjection, UserQueryHandler, UserRequest, UserService},
+    users::{GetUser, GetUsers, User, UserAction, UserQueryHandler, UserRequest, UserService},
 };
 
 use super::{
@@ -18,15 +15,14 @@ use super::{
     open,
     output::Output,
     place::Place,
-    views::{self, Freshness},
+    views::{self, Freshness, Sample, ViewsPlace},
 };
 
 /// Create, update and delete users, and ask for them: the smaller sample domain on the store
 #[derive(Debug, Args)]
 pub struct Users {
-    /// The read model's file [default: views.sqlite in the store's directory, or here for a store behind a server]
-    #[arg(long, value_name = "FILE", global = true)]
-    views: Option<PathBuf>,
+    #[command(flatten)]
+    views: ViewsPlace,
 
     #[command(subcommand)]
     command: UsersCommand,
@@ -89,7 +85,7 @@ enum UsersCommand {
 
 impl Users {
     pub fn run(self, place: &Place, out: &mut Output) -> Result<(), Failure> {
-        let views = views::file(self.views, place);
+        let views = self.views;
         let consistency = Consistency::AsIs;
         match self.command {
             UsersCommand::Create { id, name, email, time } => {
@@ -135,8 +131,8 @@ fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &
 }
 
 /// Where to ask about users, with answers as recent as asked for.
-fn queries(place: &Place, views: &Path, freshness: Freshness) -> Result<QueryBus, Failure> {
+fn queries(place: &Place, views: &ViewsPlace, freshness: Freshness) -> Result<QueryBus, Failure> {
     let store = open::for_reading(place)?;
-    let views = views::fresh(&store, views, UserProjection, freshness)?;
+    let views = views::fresh(&store, &views.open(place)?, Sample::Users, freshness)?;
     Ok(UserQueryHandler::new(views).into_bus()?)
 }

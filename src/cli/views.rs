@@ -1,15 +1,13 @@
 //! The read model beside a store: which projections there are, and how recent their answers are.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+#[cfg(feature = "postgres")]
+use factlog::model::{PostgresViews, RetryPolicy};
 use factlog::{
     Position, block_on,
-    model::{Consistency, ModelError, OnFailure, Projection, ProjectionStatus, ReadModel, Runner, SqliteViews},
+    model::{Consistency, ModelError, OnFailure, ProjectionStatus, ReadModel, Runner, SqliteViews, Views},
     orders::OrderProjection,
     users::UserProjection,
 };
@@ -25,19 +23,51 @@ use super::{
 /// The read model's file in the store's directory.
 const VIEWS_FILE: &str = "views.sqlite";
 
-/// The projections of the sample domains, with their tables in this file.
-pub fn projections(views: &SqliteViews) -> Result<Vec<Arc<dyn ReadModel>>, Failure> {
-    Ok(vec![Arc::new(views.project(OrderProjection)?), Arc::new(views.project(UserProjection)?)])
+/// Where the read model is.
+#[derive(Clone, Debug, Args)]
+pub struct ViewsPlace {
+    /// The read model: a file, or a PostgreSQL database such as postgres://user@host/database, its password in PGPASSWORD
+    /// [default: views.sqlite in the store's directory, or here for a store behind a server]
+    #[arg(long = "views", value_name = "FILE|URL", global = true, env = "FACTLOG_VIEWS", hide_env_values = true)]
+    named: Option<String>,
 }
 
-/// The read model's file: the one named, or the one in the store's directory.
-pub fn file(named: Option<PathBuf>, place: &Place) -> PathBuf {
-    named.unwrap_or_else(|| place.file(VIEWS_FILE))
+/// The projections of the sample domains.
+#[derive(Clone, Copy, Debug)]
+pub enum Sample {
+    Orders,
+    Users,
 }
 
-/// Opens the file; what keeps it from being opened names it, and what else can be done.
-pub fn open(file: &Path) -> Result<SqliteViews, Failure> {
-    SqliteViews::open(file).map_err(|error| match error {
+/// An open read model.
+#[derive(Clone, Debug)]
+pub enum ReadModels {
+    Sqlite(SqliteViews),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresViews),
+}
+
+impl ViewsPlace {
+    /// The one in the store's directory.
+    pub fn beside_store() -> ViewsPlace {
+        ViewsPlace { named: None }
+    }
+
+    /// Opens the one that was named, or the one in the store's directory.
+    pub fn open(&self, place: &Place) -> Result<ReadModels, Failure> {
+        match &self.named {
+            Some(address) if address.starts_with("postgres://") || address.starts_with("postgresql://") => {
+                in_postgres(address)
+            }
+            Some(file) => in_file(PathBuf::from(file)),
+            None => in_file(place.file(VIEWS_FILE)),
+        }
+    }
+}
+
+/// What keeps the file from being opened names it, and what else can be done.
+fn in_file(file: PathBuf) -> Result<ReadModels, Failure> {
+    SqliteViews::open(&file).map(ReadModels::Sqlite).map_err(|error| match error {
         ModelError::Sqlite(error) => Failure::Failed(format!(
             "cannot open the read model {}: {error}; name a file that can be written with --views FILE",
             file.display()
@@ -46,9 +76,57 @@ pub fn open(file: &Path) -> Result<SqliteViews, Failure> {
     })
 }
 
-/// Runs a projection as the command does: an event that fails holds up its own stream only.
-pub fn runner(store: &Opened, read_model: Arc<dyn ReadModel>) -> Runner {
-    Runner::new(store.shared(), read_model).on_failure(OnFailure::GoOn)
+#[cfg(feature = "postgres")]
+fn in_postgres(address: &str) -> Result<ReadModels, Failure> {
+    Ok(ReadModels::Postgres(block_on(PostgresViews::connect(address))?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn in_postgres(_: &str) -> Result<ReadModels, Failure> {
+    Err(Failure::BadInput("this `factlog` has no PostgreSQL: build it with `--features postgres`".to_owned()))
+}
+
+impl ReadModels {
+    /// A projection with its tables there.
+    fn project(&self, sample: Sample) -> Result<Arc<dyn ReadModel>, Failure> {
+        Ok(match (self, sample) {
+            (ReadModels::Sqlite(views), Sample::Orders) => Arc::new(views.project(OrderProjection)?),
+            (ReadModels::Sqlite(views), Sample::Users) => Arc::new(views.project(UserProjection)?),
+            #[cfg(feature = "postgres")]
+            (ReadModels::Postgres(views), Sample::Orders) => Arc::new(block_on(views.project(OrderProjection))?),
+            #[cfg(feature = "postgres")]
+            (ReadModels::Postgres(views), Sample::Users) => Arc::new(block_on(views.project(UserProjection))?),
+        })
+    }
+
+    /// All projections of the sample domains, on a store.
+    pub fn runners(&self, store: &Opened) -> Result<Vec<(&'static str, Runner)>, Failure> {
+        let samples = [(OrderProjection::NAME, Sample::Orders), (UserProjection::NAME, Sample::Users)];
+        samples.into_iter().map(|(name, sample)| Ok((name, self.runner(store, sample)?))).collect()
+    }
+
+    /// Runs a projection as the command does: an event that fails holds up its own stream only, and a server that is gone is
+    /// given a minute to come back.
+    fn runner(&self, store: &Opened, sample: Sample) -> Result<Runner, Failure> {
+        let runner = Runner::new(store.shared(), self.project(sample)?).on_failure(OnFailure::GoOn);
+        Ok(match self {
+            ReadModels::Sqlite(_) => runner,
+            #[cfg(feature = "postgres")]
+            ReadModels::Postgres(_) => {
+                let second = Duration::from_secs(1);
+                runner.retry_policy(RetryPolicy::default().attempts(80).base_delay(second).max_delay(second))
+            }
+        })
+    }
+
+    /// What queries see of it.
+    fn shared(&self) -> Arc<dyn Views> {
+        match self {
+            ReadModels::Sqlite(views) => Arc::new(views.clone()),
+            #[cfg(feature = "postgres")]
+            ReadModels::Postgres(views) => Arc::new(views.clone()),
+        }
+    }
 }
 
 /// How recent an answer from the read model must be
@@ -70,16 +148,18 @@ pub struct Freshness {
 /// The read model, with the answers of a projection as recent as asked for: by default it has everything that the store has.
 pub fn fresh(
     store: &Opened,
-    file: &Path,
-    projection: impl Projection<rusqlite::Connection> + 'static,
+    read_models: &ReadModels,
+    sample: Sample,
     freshness: Freshness,
-) -> Result<SqliteViews, Failure> {
-    let views = open(file)?;
-    let name = projection.name();
-    let runner = runner(store, Arc::new(views.project(projection)?));
+) -> Result<Arc<dyn Views>, Failure> {
+    let (runner, views) = (read_models.runner(store, sample)?, read_models.shared());
     match freshness.at_least {
         Some(position) => {
             let asked = Consistency::at_least(Position::new(position)).within(Duration::from_secs(freshness.within));
+            let name = match sample {
+                Sample::Orders => OrderProjection::NAME,
+                Sample::Users => UserProjection::NAME,
+            };
             block_on(views.wait_until(name, asked))?;
         }
         None if freshness.as_is => {}

@@ -52,7 +52,7 @@ impl ClientSubscription {
                     return Poll::Ready(Ok(event));
                 }
                 Next::Item(Item::Stream(..)) => {}
-                Next::Taken { position, .. } => self.given = self.given.max(position),
+                Next::Taken { position } => self.given = self.given.max(position),
                 // A server does not end it without a reason; if one did, there is none to wait for.
                 Next::End => return Poll::Ready(Err(unexpected(&Response::Done))),
             }
@@ -66,7 +66,17 @@ impl ClientSubscription {
     /// As for [`crate::Subscription::next`]; and [`Error::Unauthorized`] when the server does not let the client in any more.
     #[allow(clippy::should_implement_trait)] // It has no end, and `None` would look like one.
     pub fn next(&mut self) -> Result<RecordedEvent> {
-        block_on(self.next_async())
+        match self.open.at_hand() {
+            Some(Next::Item(Item::Event(event))) => {
+                self.given = event.position();
+                Ok(event)
+            }
+            Some(Next::Taken { position }) => {
+                self.given = self.given.max(position);
+                block_on(self.next_async())
+            }
+            _ => block_on(self.next_async()),
+        }
     }
 
     /// The next event, if it comes within this time.

@@ -23,7 +23,7 @@ pub enum InvalidInput {
         unit: &'static str,
         /// Its size.
         found: usize,
-        /// The limit, from [`crate::limits`].
+        /// The limit, from [`crate::limits`] or the store's own.
         limit: usize,
     },
     /// A control character in a stream name or event type.

@@ -99,8 +99,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// As [`block_on`], but gives up after this time.
-pub(crate) fn block_on_for<F: Future>(future: F, time: Duration) -> Option<F::Output> {
+/// As [`block_on`], but gives up after this time: then the future is dropped, and the answer is `None`.
+pub fn block_on_for<F: Future>(future: F, time: Duration) -> Option<F::Output> {
     let end = Instant::now().checked_add(time);
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe};
+use super::{Capabilities, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot, Subscribe};
 use crate::{
     error::Result,
     event::{EventId, InvalidInput, NewEvent, RecordedEvent, StreamName},
@@ -72,6 +72,9 @@ impl StreamAppend {
 /// Reads answer with at most a page of events, as many as `limit` asks for and the store finds reasonable: an answer
 /// with fewer events than asked for is no sign of the end. The end is an empty answer.
 pub trait EventStore: Send + Sync {
+    /// What this store promises beyond the contract, and how much it takes. It stays the same for as long as the store is open.
+    fn capabilities(&self) -> Capabilities;
+
     /// Appends `events` to `stream`, all or none, if the stream is at the expected version. Ready when they are durable.
     ///
     /// The same again, with the same event ids, is answered as it was the first time, and stored once.
@@ -91,7 +94,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As for [`EventStore::append`].
+    /// As for [`EventStore::append`]; and [`crate::Error::Unsupported`] from a store whose [`Capabilities`] have no appends to several
+    /// streams.
     fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>>;
 
     /// Reads the next events of a stream, in order of version. None for a stream that does not exist.

@@ -9,8 +9,8 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    Appended, BoxFuture, CursorName, EventStore, EventSubscription, Followed, Following, LoadedSnapshot, ReadAll,
-    ReadStream, Snapshot, StreamAppend, Subscribe, Watchers, judge,
+    Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, Followed, Following, LoadedSnapshot,
+    ReadAll, ReadStream, Snapshot, StreamAppend, Subscribe, Watchers, judge,
 };
 use crate::{
     error::Result,
@@ -140,6 +140,10 @@ fn index_after(number: u64) -> usize {
 }
 
 impl EventStore for MemoryStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::full()
+    }
+
     fn append<'a>(
         &'a self,
         stream: &'a StreamName,

@@ -12,8 +12,11 @@
 //! 4. What a read gives out is durable, and a later read of the same place gives the same.
 //! 5. A snapshot is never ahead of its stream, and one that cannot be used is passed over and reported. A store may forget
 //!    snapshots, the oldest first.
+//!
+//! What engines may do differently is stated by each store: [`Capabilities`].
 
 mod block_on;
+mod capabilities;
 mod contract;
 mod cursor;
 mod follow;
@@ -25,8 +28,9 @@ mod stats;
 mod subscribe;
 mod watch;
 
-pub use block_on::block_on;
-pub(crate) use block_on::{block_on_for, leave_to_this_thread};
+pub(crate) use block_on::leave_to_this_thread;
+pub use block_on::{block_on, block_on_for};
+pub use capabilities::Capabilities;
 pub use contract::{Appended, BoxFuture, EventStore, StreamAppend};
 pub use cursor::CursorName;
 pub(crate) use follow::{Followed, Following};

@@ -87,8 +87,13 @@ impl Piece {
         }
     }
 
+    #[inline]
     fn load(&mut self, number: usize) -> Result<()> {
-        if let (Source::Run(run, list), true) = (&self.source, self.block_number != Some(number)) {
+        if self.block_number == Some(number) { Ok(()) } else { self.load_other(number) }
+    }
+
+    fn load_other(&mut self, number: usize) -> Result<()> {
+        if let Source::Run(run, list) = &self.source {
             let postings: Postings<'_> = run.postings(list)?;
             if number * BLOCK < postings.len() {
                 postings.block(number, &mut self.block).ok_or_else(|| run.bad_postings())?;
@@ -119,6 +124,11 @@ impl Matches {
             Direction::Backwards => pieces.rev().collect(),
         };
         Matches { pieces, direction }
+    }
+
+    /// Whether there is nothing to walk along.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     /// Where the walk stands next, without going there.
@@ -166,6 +176,7 @@ impl Matches {
         }
     }
 
+    #[inline]
     fn drop_empty(&mut self) {
         while self.pieces.front().is_some_and(|piece| piece.len() == 0) {
             self.pieces.pop_front();

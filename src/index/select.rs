@@ -11,7 +11,9 @@ pub(crate) struct Union {
 }
 
 impl Union {
-    pub(crate) fn new(lists: Vec<Matches>, direction: Direction) -> Union {
+    pub(crate) fn new(mut lists: Vec<Matches>, direction: Direction) -> Union {
+        // One that is left alone needs no comparing: most categories have no stream of their very name beside them.
+        lists.retain(|list| !list.is_empty());
         Union { lists, direction }
     }
 

@@ -204,6 +204,7 @@ impl Sequencer {
     pub(super) fn begin(&mut self, active: Active) -> Result<()> {
         let start = active.end.offset / PAGE * PAGE;
         let carried = active.segment.piece(start, active.end.offset - start)?;
+        active.segment.readable_to(active.end.offset);
         self.filling.offset = start;
         self.filling.bytes.clear();
         self.filling.bytes.extend_from_slice(&carried);
@@ -229,8 +230,9 @@ impl Sequencer {
         let (writers, waiters) = (mem::take(&mut filling.writers), mem::take(&mut filling.waiters));
         let topics = mem::take(&mut filling.topics);
         *flying = Some(Flight { last, writers, waiters, topics });
+        let end = offset + bytes.len() as u64;
         bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
-        Some(Batch { segment: active.segment.clone(), offset, bytes, last })
+        Some(Batch { segment: active.segment.clone(), offset, bytes, end, last })
     }
 }
 
@@ -239,6 +241,8 @@ struct Batch {
     segment: Arc<Segment>,
     offset: u64,
     bytes: Vec<u8>,
+    /// Behind its last record, in the segment.
+    end: u64,
     last: Position,
 }
 
@@ -392,6 +396,7 @@ impl Commit {
                 if planted!(TellFollowersBeforePublishing) {
                     self.observer.published(&topics);
                 }
+                batch.segment.readable_to(batch.end);
                 if !planted!(PublishAfterWaking) {
                     self.publish(batch.last);
                 }

@@ -65,10 +65,10 @@ impl Log {
         each: &mut Each<'_>,
     ) -> Result<bool> {
         let mut ended = false;
-        let mut buffer = Bytes::new();
+        let (none, mut buffer) = (Bytes::new(), Bytes::new());
         while following.next <= last {
             let Following { segment, offset, next } = following;
-            let read = segment.as_ref().map(|segment| (segment, segment.record(*offset, *next, &mut buffer)));
+            let read = segment.as_ref().map(|segment| (segment, segment.record(*offset, *next, &none, &mut buffer)));
             match read {
                 Some((segment, Ok(record))) => {
                     each(segment, *offset, &record)?;

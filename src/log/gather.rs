@@ -36,6 +36,12 @@ impl Gather {
         writers >= self.expected || now() >= self.deadline
     }
 
+    /// Whether nobody but a lone writer is to be expected.
+    #[cfg(feature = "server")]
+    pub(super) fn expects_one(&self) -> bool {
+        self.expected <= 1
+    }
+
     pub(super) fn deadline(&self) -> Duration {
         self.deadline
     }

@@ -193,6 +193,18 @@ impl Log {
         self.commit.lead_up_to(target);
     }
 
+    /// Whether one append waits for its commit, and no other is expected.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.commit.is_alone()
+    }
+
+    /// Commits that one on this thread.
+    #[cfg(feature = "server")]
+    pub(crate) fn lead_alone(&self) {
+        self.commit.lead_alone();
+    }
+
     /// Sees to it that everything up to `target` is committed though nobody waits for it. `lead` as for [`Log::poll`].
     pub(crate) fn push(self: &Arc<Log>, target: Position, lead: impl FnOnce() -> bool) {
         if self.visible() >= target {

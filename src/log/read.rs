@@ -8,7 +8,7 @@ use super::{
     open::Log,
     record::{self, Invalid, Read, Record},
     segment::{HEADER_PAGE, Segment},
-    segments::SegmentView,
+    segments::{Held, SegmentView},
 };
 use crate::{
     error::{Damage, Place, Result},
@@ -39,18 +39,19 @@ impl Log {
         offset: u64,
         buffer: &'a mut Bytes,
     ) -> Result<Read<'a>> {
-        self.segments.holding(view, position)?.0.record(offset, position, buffer)
+        let Held { segment, front, .. } = self.segments.holding(view, position)?;
+        segment.record(offset, position, front, buffer)
     }
 
     /// A place, for errors.
     pub(crate) fn place(&self, position: Position, offset: u64) -> Result<Place> {
-        Ok(self.segments.holding(&mut self.view(), position)?.0.place(offset, position))
+        Ok(self.segments.holding(&mut self.view(), position)?.segment.place(offset, position))
     }
 
     /// All records from `first`, which lies at `offset` of its segment, to `last`, which is durable.
     pub(crate) fn scan(&self, first: Position, offset: u64, last: Position) -> Result<LogScan<'_>> {
         let mut view = self.view();
-        let (segment, following) = self.segments.holding(&mut view, first)?;
+        let Held { segment, following, .. } = self.segments.holding(&mut view, first)?;
         let segment = segment.clone();
         Ok(LogScan {
             log: self,
@@ -131,7 +132,7 @@ impl LogScan<'_> {
     fn advance_to_other_piece(&mut self) -> Result<bool> {
         if self.following == Some(self.next) {
             let mut view = self.log.view();
-            let (segment, following) = self.log.segments.holding(&mut view, self.next)?;
+            let Held { segment, following, .. } = self.log.segments.holding(&mut view, self.next)?;
             (self.segment, self.following, self.offset) = (segment.clone(), following, HEADER_PAGE);
             (self.piece, self.at) = (Bytes::new(), 0);
             // Whoever comes here from the segment before goes on to the end. What cannot be asked for is read when it is met.

@@ -31,6 +31,10 @@ use crate::{
     disk::DiskFile,
     error::{Damage, Error, Place, Result},
     layout::{Reader, SEAL_BYTES, Writer, seal, unseal},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     version::Position,
 };
 
@@ -39,6 +43,9 @@ pub(crate) const PAGE: u64 = 4096;
 
 /// Bytes before the first record.
 pub(crate) const HEADER_PAGE: u64 = PAGE;
+
+/// The front of a segment is mapped anew when it has grown by an eighth and so many bytes.
+const FRONT_STEP: usize = 16 << 10;
 
 const MAGIC: &[u8; 8] = b"factseg\0";
 
@@ -122,11 +129,15 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     /// The content, mapped when the segment is complete.
     map: OnceLock<Bytes>,
+    /// Until then: up to here it may be read, ...
+    readable: AtomicU64,
+    /// ... and the part of that which was mapped last.
+    front: Mutex<Bytes>,
 }
 
 impl Segment {
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn DiskFile>) -> Segment {
-        Segment { header, file, map: OnceLock::new() }
+        Segment { header, file, map: OnceLock::new(), readable: AtomicU64::new(0), front: Mutex::default() }
     }
 
     /// Its file's name in the store's directory.
@@ -164,6 +175,7 @@ impl Segment {
     pub(super) fn complete_with(&self, map: Bytes) {
         // A second caller has mapped the same bytes.
         let _ = self.map.set(map);
+        *self.front.lock() = Bytes::new();
     }
 
     /// The content, when the segment is complete.
@@ -171,12 +183,42 @@ impl Segment {
         self.map.get()
     }
 
-    /// Reads and checks the record of `position` at `offset`: in the map if there is one, else in `buffer`, in place of what
-    /// was there.
+    /// The records up to here will never change. They become visible afterwards.
+    pub(super) fn readable_to(&self, end: u64) {
+        self.readable.store(end, Ordering::Release);
+    }
+
+    /// The front of a segment that is still written to, as far as it is mapped: it ends with a record that may be read. It is
+    /// mapped anew when much has been added, for a reader that comes then.
+    pub(super) fn front(&self) -> Bytes {
+        if self.map.get().is_some() {
+            return Bytes::new();
+        }
+        let mut front = self.front.lock();
+        let readable = self.readable.load(Ordering::Acquire) as usize;
+        if readable >= front.len() + front.len() / 8 + FRONT_STEP
+            // Without a map it is read otherwise, and what is wrong is found then.
+            && let Ok(map) = self.file.map()
+            && readable <= map.len()
+        {
+            *front = map.slice(..readable);
+        }
+        front.clone()
+    }
+
+    /// Reads and checks the record of `position` at `offset`: in the map if there is one, or in the `front`, else in `buffer`, in
+    /// place of what was there.
     #[inline]
-    pub(crate) fn record<'a>(&'a self, offset: u64, position: Position, buffer: &'a mut Bytes) -> Result<Read<'a>> {
+    pub(crate) fn record<'a>(
+        &'a self,
+        offset: u64,
+        position: Position,
+        front: &'a Bytes,
+        buffer: &'a mut Bytes,
+    ) -> Result<Read<'a>> {
         let (bytes, at) = match self.map.get() {
             Some(map) => (map, usize::try_from(offset).unwrap_or(usize::MAX).min(map.len())),
+            None if offset < front.len() as u64 => (front, offset as usize),
             None => {
                 *buffer = self.read(offset)?;
                 (&*buffer, 0)

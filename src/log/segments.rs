@@ -33,11 +33,24 @@ pub(crate) struct Segments {
 }
 
 /// The segments as they were at a moment, for one reader.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct SegmentView {
     slots: Arc<Vec<Arc<Slot>>>,
+    /// Of the last one, if it is still written to: what of it was mapped.
+    front: Bytes,
     /// The one that was asked for last: most often the next one asked for.
     near: usize,
+}
+
+static NOTHING: Bytes = Bytes::new();
+
+/// A segment of a view.
+pub(super) struct Held<'a> {
+    pub(super) segment: &'a Arc<Segment>,
+    /// What of it was mapped, if it is still written to.
+    pub(super) front: &'a Bytes,
+    /// The base position of the one behind it.
+    pub(super) following: Option<Position>,
 }
 
 impl SegmentView {
@@ -56,7 +69,7 @@ impl SegmentView {
         let mut near = self.near;
         positions.map(move |position| {
             near = self.slot_of(position, near)?;
-            self.slots.get(near)?.segment.get()?.map()
+            self.slots.get(near)?.segment.get()?.map().or((near + 1 == self.slots.len()).then_some(&self.front))
         })
     }
 }
@@ -95,15 +108,13 @@ impl Segments {
 
     /// The segments as they are now.
     pub(super) fn view(&self) -> SegmentView {
-        SegmentView { slots: self.slots.read().clone(), near: 0 }
+        let slots = self.slots.read().clone();
+        let last = slots.last().and_then(|slot| slot.segment.get());
+        SegmentView { front: last.map(|segment| segment.front()).unwrap_or_default(), slots, near: 0 }
     }
 
-    /// The segment that holds this position, and the base position of the one behind it.
-    pub(super) fn holding<'a>(
-        &self,
-        view: &'a mut SegmentView,
-        position: Position,
-    ) -> Result<(&'a Arc<Segment>, Option<Position>)> {
+    /// The segment that holds this position.
+    pub(super) fn holding<'a>(&self, view: &'a mut SegmentView, position: Position) -> Result<Held<'a>> {
         let at = view.slot_of(position, view.near);
         view.near = at.unwrap_or_default();
         let following = view.slots.get(at.map_or(0, |at| at + 1)).map(|slot| slot.base);
@@ -111,7 +122,8 @@ impl Segments {
             let place = Place { file: super::MANIFEST.into(), offset: 0, position };
             return Err(Damage { place, fault: "no segment holds this position".to_owned() }.into());
         };
-        Ok((self.opened(slot)?, following))
+        let front = if following.is_none() { &view.front } else { &NOTHING };
+        Ok(Held { segment: self.opened(slot)?, front, following })
     }
 
     fn opened<'a>(&self, slot: &'a Slot) -> Result<&'a Arc<Segment>> {

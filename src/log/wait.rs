@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    commit::{Commit, Sequencer},
+    commit::{Commit, Filling, Sequencer},
     waiter::{Waiter, wake_all},
 };
 use crate::{
@@ -153,6 +153,22 @@ impl Commit {
         }
     }
 
+    /// Whether one append is to be committed that nobody waits for yet, nothing is on its way, and nobody else is expected.
+    #[cfg(feature = "server")]
+    pub(super) fn is_alone(&self) -> bool {
+        self.look().is_alone()
+    }
+
+    /// Commits the append of a lone writer, who is about to wait for it, if it is still alone.
+    #[cfg(feature = "server")]
+    pub(super) fn lead_alone(&self) {
+        let mut sequencer = self.look();
+        if sequencer.is_alone() {
+            sequencer.filling.writers = 1;
+            self.lead(sequencer);
+        }
+    }
+
     /// Has everything up to `target` seen to, which nobody may be waiting for: by whom `lead` finds, else by the committer.
     pub(super) fn push(&self, target: Position, lead: impl FnOnce() -> bool) {
         let mut sequencer = self.look();
@@ -206,6 +222,13 @@ impl Commit {
 }
 
 impl Sequencer {
+    #[cfg(feature = "server")]
+    fn is_alone(&self) -> bool {
+        let Filling { begun, wanted, writers, .. } = self.filling;
+        let waits = begun && !wanted && writers == 0 && self.gather.expects_one();
+        waits && self.flying.is_none() && self.check().is_ok()
+    }
+
     fn flies(&self, target: Position) -> bool {
         self.flying.as_ref().is_some_and(|flight| flight.last >= target)
     }

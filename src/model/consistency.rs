@@ -1,7 +1,13 @@
 //! How recent an answer must be.
 
 use std::time::Duration;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::{ModelError, Sleep, Timer};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::event_store::{BoxFuture, Watchers};
 use crate::version::Position;
 
 /// How long a query waits for a projection unless it says otherwise.
@@ -38,4 +44,48 @@ impl Consistency {
             Consistency::AtLeast { position, .. } => Consistency::AtLeast { position, within },
         }
     }
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl Consistency {
+    /// Waits until a projection is as recent as this. `reached` says how far it has come; what this process writes wakes
+    /// `waiting`, and what others write is looked for this often.
+    pub(in crate::model) async fn wait<'a>(
+        self,
+        projection: &str,
+        waiting: &Arc<Watchers>,
+        often: Duration,
+        reached: impl Fn() -> BoxFuture<'a, Result<Position, ModelError>>,
+    ) -> Result<(), ModelError> {
+        let Consistency::AtLeast { position: wanted, within } = self else { return Ok(()) };
+        let watcher = waiting.register(Vec::new());
+        // What is there needs no time.
+        let mut last = reached().await?;
+        let coming = async {
+            while last < wanted {
+                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(often)).await;
+                watcher.clear();
+                last = reached().await?;
+            }
+            Ok(())
+        };
+        match before(coming, Timer.sleep(within)).await {
+            Some(done) => done,
+            None => {
+                let projection = projection.to_owned();
+                Err(ModelError::NotYetProjected { projection, wanted, reached: last, waited: within })
+            }
+        }
+    }
+}
+
+/// Whether a future is ready before another one, which is then dropped: `None` when the other was first.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+async fn before<T>(future: impl Future<Output = T>, other: impl Future<Output = ()>) -> Option<T> {
+    let (mut future, mut other) = (pin!(future), pin!(other));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => other.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }

@@ -100,6 +100,20 @@ pub enum ModelError {
     #[error("read model: {0}")]
     Sqlite(#[from] rusqlite::Error),
 
+    /// The PostgreSQL database of a read model failed.
+    #[cfg(feature = "postgres")]
+    #[error("read model in {0}")]
+    Postgres(#[from] super::PostgresError),
+
+    /// A row of a read model that nobody who asks can make sense of.
+    #[error("column {column} of a row in the read model: {reason}; rebuild the projection")]
+    UnreadableRow {
+        /// The column, counted from 0.
+        column: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// A read model that holds something else than what was projected from this store.
     #[error("{place}: {reason}")]
     ForeignViews {
@@ -166,6 +180,11 @@ impl ModelError {
         }
     }
 
+    /// The error for a row of a read model that nobody who asks can make sense of.
+    pub fn unreadable_row(column: usize, reason: impl ToString) -> ModelError {
+        ModelError::UnreadableRow { column, reason: reason.to_string() }
+    }
+
     /// What the caller can do next: as for [`Error::action`]. A rule of the domain, a missing aggregate and an event that
     /// this program cannot read call for another command or another program, not for another attempt.
     pub fn action(&self) -> Action {
@@ -177,6 +196,8 @@ impl ModelError {
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Action::Retry,
                 _ => Action::FixInput,
             },
+            #[cfg(feature = "postgres")]
+            ModelError::Postgres(error) => error.action(),
             ModelError::NotYetProjected { .. } => Action::Retry,
             ModelError::EventFailed { source, .. } => source.action(),
             _ => Action::FixInput,

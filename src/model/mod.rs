@@ -29,12 +29,16 @@ mod event;
 mod event_bus;
 mod metadata;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod projection;
 mod reaction;
 mod receipt;
 mod repository;
 mod retry;
 mod snapshots;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stop;
@@ -51,6 +55,8 @@ pub use event::{DomainEvent, Upcaster};
 pub use event_bus::{EventBus, EventHandler};
 pub use metadata::Metadata;
 pub use page::{BadPage, Page, Pagination};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresError, PostgresProjection, PostgresTables, PostgresViews};
 pub use projection::{
     Checkpoint, FailedEvent, FailedId, FreshTables, OnFailure, Projection, ProjectionStatus, ReadModel, ReadModelState,
     Runner, Taken,
@@ -59,7 +65,9 @@ pub use receipt::Receipt;
 pub use repository::Repository;
 pub use retry::RetryPolicy;
 pub use snapshots::Snapshots;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::{Dialect, Row, Select, Tables, Value, Views, containing};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Reading, SqliteProjection, SqliteViews, containing};
+pub use sqlite::{Reading, SqliteProjection, SqliteViews};
 pub use stop::Stop;
 pub use timer::{Sleep, Timer};

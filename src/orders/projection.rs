@@ -14,8 +14,6 @@
 //!   nothing;
 //! - events of other streams and of other types concern it not at all.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
-
 use super::{
     aggregate::{Order, OrderStatus},
     event::OrderEvent,
@@ -24,58 +22,90 @@ use super::{
 };
 use crate::{
     event::RecordedEvent,
-    model::{Aggregate, BusinessTime, ModelError, Projection},
+    model::{Aggregate, BusinessTime, Dialect, ModelError, Projection, Tables, Value},
 };
 
-/// The projection of orders into the table `order_view` of an SQLite database.
+/// The projection of orders into the table `order_view`, of whichever database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OrderProjection;
 
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS order_view (
-        order_id TEXT PRIMARY KEY,
-        user_id TEXT NOT NULL,
-        status TEXT NOT NULL,
-        total_amount INTEGER NOT NULL,
-        shipping_address TEXT NOT NULL,
-        items TEXT NOT NULL,
-        payment_id TEXT,
-        tracking_number TEXT,
-        cancelled_at TEXT,
-        cancellation_reason TEXT,
-        created_at TEXT NOT NULL,
-        updated_at TEXT NOT NULL,
-        version INTEGER NOT NULL
-    );
-    CREATE INDEX IF NOT EXISTS order_view_by_user ON order_view (user_id, created_at DESC, order_id);
-    CREATE INDEX IF NOT EXISTS order_view_by_user_and_status
-        ON order_view (user_id, status, created_at DESC, order_id);
-    CREATE INDEX IF NOT EXISTS order_view_by_status ON order_view (status, created_at DESC, order_id);
-";
+impl OrderProjection {
+    /// The name under which its place in the log is kept.
+    pub const NAME: &'static str = "orders";
+}
 
-impl Projection<Connection> for OrderProjection {
+/// The types of columns are filled in: of texts that are compared, of JSON, and of whole numbers.
+macro_rules! schema {
+    ($text:literal, $json:literal, $integer:literal) => {
+        concat!(
+            "CREATE TABLE IF NOT EXISTS order_view (
+                order_id ",
+            $text,
+            " PRIMARY KEY,
+                user_id ",
+            $text,
+            " NOT NULL,
+                status ",
+            $text,
+            " NOT NULL,
+                total_amount ",
+            $integer,
+            " NOT NULL,
+                shipping_address ",
+            $json,
+            " NOT NULL,
+                items ",
+            $json,
+            " NOT NULL,
+                payment_id TEXT,
+                tracking_number TEXT,
+                cancelled_at TEXT,
+                cancellation_reason TEXT,
+                created_at ",
+            $text,
+            " NOT NULL,
+                updated_at ",
+            $text,
+            " NOT NULL,
+                version ",
+            $integer,
+            " NOT NULL
+            );
+            CREATE INDEX IF NOT EXISTS order_view_by_user ON order_view (user_id, created_at DESC, order_id);
+            CREATE INDEX IF NOT EXISTS order_view_by_user_and_status
+                ON order_view (user_id, status, created_at DESC, order_id);
+            CREATE INDEX IF NOT EXISTS order_view_by_status ON order_view (status, created_at DESC, order_id);"
+        )
+    };
+}
+
+impl<T: Tables> Projection<T> for OrderProjection {
     fn name(&self) -> &'static str {
-        "orders"
+        OrderProjection::NAME
     }
 
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        Ok(context.execute_batch(SCHEMA)?)
+    fn set_up(&self, tables: &T) -> Result<(), ModelError> {
+        tables.define(match tables.dialect() {
+            Dialect::Sqlite => schema!("TEXT", "TEXT", "INTEGER"),
+            // Texts are compared byte by byte, as SQLite does; JSON keeps its numbers and keys as they were written.
+            Dialect::Postgres => schema!("TEXT COLLATE \"C\"", "JSON", "BIGINT"),
+        })
     }
 
-    fn handle(&self, context: &Connection, event: &RecordedEvent) -> Result<(), ModelError> {
+    fn handle(&self, tables: &T, event: &RecordedEvent) -> Result<(), ModelError> {
         let Some((order_id, order_event)) = Order::event_of(event)? else { return Ok(()) };
-        View { connection: context, order_id, event }.take(&order_event)
+        View { tables, order_id, event }.take(&order_event)
     }
 }
 
 /// The row of one order, on its way to take one event.
-struct View<'a> {
-    connection: &'a Connection,
+struct View<'a, T> {
+    tables: &'a T,
     order_id: &'a str,
     event: &'a RecordedEvent,
 }
 
-impl View<'_> {
+impl<T: Tables> View<'_, T> {
     fn take(&self, event: &OrderEvent) -> Result<(), ModelError> {
         match event {
             OrderEvent::Created { user_id, items, total_amount, shipping_address, timestamp, .. } => {
@@ -88,23 +118,17 @@ impl View<'_> {
                 let remove = |items: &mut Vec<OrderItem>| items.retain(|item| item.product_id != *product_id);
                 self.change_items(*new_total_amount, *timestamp, remove)
             }
-            OrderEvent::Confirmed { timestamp, .. } => self.change_status(OrderStatus::Confirmed, *timestamp, "", &[]),
+            OrderEvent::Confirmed { timestamp, .. } => self.update(STATUS, *timestamp, [OrderStatus::Confirmed.into()]),
             OrderEvent::PaymentCompleted { payment_id, timestamp, .. } => {
-                self.change_status(OrderStatus::Paid, *timestamp, "payment_id = :payment,", &[(":payment", payment_id)])
+                self.update(PAYMENT, *timestamp, [OrderStatus::Paid.into(), payment_id.into()])
             }
-            OrderEvent::ShippingStarted { tracking_number, timestamp, .. } => self.change_status(
-                OrderStatus::Shipped,
-                *timestamp,
-                "tracking_number = :tracking,",
-                &[(":tracking", tracking_number)],
-            ),
-            OrderEvent::Delivered { timestamp, .. } => self.change_status(OrderStatus::Delivered, *timestamp, "", &[]),
-            OrderEvent::Cancelled { reason, timestamp, .. } => self.change_status(
-                OrderStatus::Cancelled,
-                *timestamp,
-                "cancelled_at = :updated, cancellation_reason = :reason,",
-                &[(":reason", reason)],
-            ),
+            OrderEvent::ShippingStarted { tracking_number, timestamp, .. } => {
+                self.update(TRACKING, *timestamp, [OrderStatus::Shipped.into(), tracking_number.into()])
+            }
+            OrderEvent::Delivered { timestamp, .. } => self.update(STATUS, *timestamp, [OrderStatus::Delivered.into()]),
+            OrderEvent::Cancelled { reason, timestamp, .. } => {
+                self.update(CANCELLATION, *timestamp, [OrderStatus::Cancelled.into(), reason.into()])
+            }
         }
     }
 
@@ -120,24 +144,18 @@ impl View<'_> {
         address: &ShippingAddress,
         at: BusinessTime,
     ) -> Result<(), ModelError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO order_view
-                    (order_id, user_id, status, total_amount, shipping_address, items, created_at, updated_at, version)
-                 VALUES (:order, :user, :status, :total, :address, :items, :at, :at, :version)
-                 ON CONFLICT (order_id) DO NOTHING",
-            )?
-            .execute(named_params! {
-                ":order": self.order_id,
-                ":user": user_id,
-                ":status": OrderStatus::Pending.as_str(),
-                ":total": total.cents(),
-                ":address": self.json(address)?,
-                ":items": self.json(items)?,
-                ":at": at.to_sortable(),
-                ":version": self.version(),
-            })?;
-        Ok(())
+        let values = [
+            self.order_id.into(),
+            user_id.into(),
+            OrderStatus::Pending.into(),
+            total.cents().into(),
+            self.json(address)?.into(),
+            self.json(items)?.into(),
+            at.to_sortable().into(),
+            self.version().into(),
+        ];
+        // An order that is there has taken the event.
+        self.tables.run(INSERT, &values)
     }
 
     fn change_items(
@@ -146,55 +164,24 @@ impl View<'_> {
         at: BusinessTime,
         change: impl FnOnce(&mut Vec<OrderItem>),
     ) -> Result<(), ModelError> {
-        let row = self
-            .connection
-            .prepare_cached("SELECT items FROM order_view WHERE order_id = ?1")?
-            .query_row([self.order_id], |row: &Row<'_>| row.get::<_, String>(0))
-            .optional()?;
-        let mut items: Vec<OrderItem> = match row {
-            Some(items) => {
-                serde_json::from_str(&items).map_err(|error| ModelError::unreadable(self.event, error.to_string()))?
-            }
-            None => return Err(self.not_found()),
-        };
+        let found = self.tables.query("SELECT items FROM order_view WHERE order_id = $1", &[self.order_id.into()])?;
+        let Some(mut row) = found.into_iter().next() else { return Err(self.not_found()) };
+        let mut items: Vec<OrderItem> = serde_json::from_str(&row.text(0)?)
+            .map_err(|error| ModelError::unreadable(self.event, error.to_string()))?;
         change(&mut items);
-        self.update(
-            "UPDATE order_view SET items = :items, total_amount = :total, updated_at = :updated, version = :version
-             WHERE order_id = :order AND version < :version",
-            at,
-            &[(":items", &self.json(&items)?), (":total", &total.cents())],
-        )
+        self.update(ITEMS, at, [self.json(&items)?.into(), total.cents().into()])
     }
 
-    /// `columns` are the further columns that the event sets, as SQL.
-    fn change_status(
-        &self,
-        status: OrderStatus,
-        at: BusinessTime,
-        columns: &'static str,
-        values: &[(&str, &dyn ToSql)],
-    ) -> Result<(), ModelError> {
-        let sql = format!(
-            "UPDATE order_view SET {columns} status = :status, updated_at = :updated, version = :version
-             WHERE order_id = :order AND version < :version"
-        );
-        let status = status.as_str();
-        self.update(&sql, at, &[values, &[(":status", &status as &dyn ToSql)]].concat())
-    }
-
-    fn update(&self, sql: &str, at: BusinessTime, values: &[(&str, &dyn ToSql)]) -> Result<(), ModelError> {
-        let (updated, version) = (at.to_sortable(), self.version());
-        let common: [(&str, &dyn ToSql); 3] =
-            [(":order", &self.order_id), (":updated", &updated), (":version", &version)];
-        let changed = self.connection.prepare_cached(sql)?.execute(&*[&common, values].concat())?;
-        if changed == 0 && !self.exists()? {
-            return Err(self.not_found());
-        }
-        Ok(())
+    /// `further` are the values from `$4` on.
+    fn update<const N: usize>(&self, sql: &str, at: BusinessTime, further: [Value<'_>; N]) -> Result<(), ModelError> {
+        let mut values = vec![self.order_id.into(), self.version().into(), at.to_sortable().into()];
+        values.extend(further);
+        self.tables.change(sql, &values, || if self.exists()? { Ok(()) } else { Err(self.not_found()) })
     }
 
     fn exists(&self) -> Result<bool, ModelError> {
-        Ok(self.connection.prepare_cached("SELECT 1 FROM order_view WHERE order_id = ?1")?.exists([self.order_id])?)
+        let found = self.tables.query("SELECT version FROM order_view WHERE order_id = $1", &[self.order_id.into()])?;
+        Ok(!found.is_empty())
     }
 
     fn json(&self, value: &(impl serde::Serialize + ?Sized)) -> Result<String, ModelError> {
@@ -205,3 +192,33 @@ impl View<'_> {
         ModelError::unreadable(self.event, format!("Order not found: {}", self.order_id))
     }
 }
+
+impl From<OrderStatus> for Value<'_> {
+    fn from(status: OrderStatus) -> Self {
+        Value::from(status.as_str())
+    }
+}
+
+const INSERT: &str = "
+    INSERT INTO order_view
+        (order_id, user_id, status, total_amount, shipping_address, items, created_at, updated_at, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
+    ON CONFLICT (order_id) DO NOTHING";
+
+/// An update of a row that has not taken the event yet.
+macro_rules! update {
+    ($columns:literal) => {
+        concat!(
+            "UPDATE order_view SET ",
+            $columns,
+            ", updated_at = $3, version = $2
+             WHERE order_id = $1 AND version < $2"
+        )
+    };
+}
+
+const ITEMS: &str = update!("items = $4, total_amount = $5");
+const STATUS: &str = update!("status = $4");
+const PAYMENT: &str = update!("status = $4, payment_id = $5");
+const TRACKING: &str = update!("status = $4, tracking_number = $5");
+const CANCELLATION: &str = update!("status = $4, cancelled_at = $3, cancellation_reason = $5");

@@ -103,18 +103,18 @@ impl OrderQueryHandler {
 
 impl QueryHandler<GetOrder> for OrderQueryHandler {
     async fn handle(&self, query: &GetOrder) -> Result<Option<OrderRow>, ModelError> {
-        self.at(query.consistency).await?.order(&query.order_id)
+        self.at(query.consistency).await?.order(&query.order_id).await
     }
 }
 
 impl QueryHandler<GetUserOrders> for OrderQueryHandler {
     async fn handle(&self, query: &GetUserOrders) -> Result<OrderPage, ModelError> {
-        self.at(query.consistency).await?.user_orders(&query.user_id, query.status, query.page)
+        self.at(query.consistency).await?.user_orders(&query.user_id, query.status, query.page).await
     }
 }
 
 impl QueryHandler<GetOrdersByStatus> for OrderQueryHandler {
     async fn handle(&self, query: &GetOrdersByStatus) -> Result<OrderPage, ModelError> {
-        self.at(query.consistency).await?.orders_by_status(query.status, query.page)
+        self.at(query.consistency).await?.orders_by_status(query.status, query.page).await
     }
 }

@@ -3,12 +3,13 @@
 //! Orders come newest first, by the time of their creation, and by their id where that is the same. A page and the total
 //! beside it are of one state of the table.
 
-use rusqlite::{OptionalExtension, Row, ToSql, types::Type};
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{OrderProjection, aggregate::OrderStatus, money::Money};
-use crate::model::{Consistency, ModelError, Page, Pagination, Projection, SqliteViews};
+use crate::model::{Consistency, ModelError, Page, Pagination, Row, Select, Value, Views};
 
 const COLUMNS: &str = "order_id, user_id, status, total_amount, shipping_address, items, payment_id, tracking_number, \
      cancelled_at, cancellation_reason, created_at, updated_at";
@@ -41,16 +42,16 @@ pub struct OrderPage {
     pub pagination: Pagination,
 }
 
-/// Answers questions about orders from a file that [`OrderProjection`] is projected into.
+/// Answers questions about orders from a database that [`OrderProjection`] is projected into. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OrderQueryHandler {
-    views: SqliteViews,
+    views: Arc<dyn Views>,
 }
 
 impl OrderQueryHandler {
-    /// Queries on this file.
-    pub fn new(views: SqliteViews) -> OrderQueryHandler {
-        OrderQueryHandler { views }
+    /// Queries on this database.
+    pub fn new(views: impl Views + 'static) -> OrderQueryHandler {
+        OrderQueryHandler { views: Arc::new(views) }
     }
 
     /// The same, once the answers are as recent as asked for.
@@ -59,7 +60,7 @@ impl OrderQueryHandler {
     ///
     /// [`ModelError::NotYetProjected`] when they are not in time, and when the database cannot be read.
     pub async fn at(&self, consistency: Consistency) -> Result<&OrderQueryHandler, ModelError> {
-        self.views.wait_until(OrderProjection.name(), consistency).await?;
+        self.views.wait_until(OrderProjection::NAME, consistency).await?;
         Ok(self)
     }
 
@@ -68,9 +69,10 @@ impl OrderQueryHandler {
     /// # Errors
     ///
     /// When the database cannot be read.
-    pub fn order(&self, order_id: &str) -> Result<Option<OrderRow>, ModelError> {
-        let sql = format!("SELECT {COLUMNS} FROM order_view WHERE order_id = ?1");
-        Ok(self.views.read()?.prepare_cached(&sql)?.query_row([order_id], order_row).optional()?)
+    pub async fn order(&self, order_id: &str) -> Result<Option<OrderRow>, ModelError> {
+        let sql = format!("SELECT {COLUMNS} FROM order_view WHERE order_id = $1");
+        let found = self.views.select(&[Select { sql: &sql, values: &[order_id.into()] }]).await?;
+        found.into_iter().flatten().next().map(order_row).transpose()
     }
 
     /// The orders of a user, all or those of one status.
@@ -78,13 +80,15 @@ impl OrderQueryHandler {
     /// # Errors
     ///
     /// When the database cannot be read.
-    pub fn user_orders(&self, user_id: &str, status: Option<OrderStatus>, page: Page) -> Result<OrderPage, ModelError> {
-        match status.map(OrderStatus::as_str) {
-            None => self.page("user_id = :user", &[(":user", &user_id)], page),
-            Some(status) => {
-                let values: [(&str, &dyn ToSql); 2] = [(":user", &user_id), (":status", &status)];
-                self.page("user_id = :user AND status = :status", &values, page)
-            }
+    pub async fn user_orders(
+        &self,
+        user_id: &str,
+        status: Option<OrderStatus>,
+        page: Page,
+    ) -> Result<OrderPage, ModelError> {
+        match status {
+            None => self.page("user_id = $1", &[user_id.into()], page).await,
+            Some(status) => self.page("user_id = $1 AND status = $2", &[user_id.into(), status.into()], page).await,
         }
     }
 
@@ -93,51 +97,34 @@ impl OrderQueryHandler {
     /// # Errors
     ///
     /// When the database cannot be read.
-    pub fn orders_by_status(&self, status: OrderStatus, page: Page) -> Result<OrderPage, ModelError> {
-        self.page("status = :status", &[(":status", &status.as_str())], page)
+    pub async fn orders_by_status(&self, status: OrderStatus, page: Page) -> Result<OrderPage, ModelError> {
+        self.page("status = $1", &[status.into()], page).await
     }
 
-    fn page(&self, condition: &str, values: &[(&str, &dyn ToSql)], page: Page) -> Result<OrderPage, ModelError> {
-        let reading = self.views.read()?;
-        let transaction = reading.unchecked_transaction()?;
-        let sql = format!("SELECT count(*) FROM order_view WHERE {condition}");
-        let total = transaction.prepare_cached(&sql)?.query_row(values, |row| row.get::<_, i64>(0))?;
-        let total = u64::try_from(total).unwrap_or_default();
-
-        let (rows, skipped) = (page.limit(), page.offset());
-        let window: [(&str, &dyn ToSql); 2] = [(":limit", &rows), (":offset", &skipped)];
-        let sql = format!(
-            "SELECT {COLUMNS} FROM order_view WHERE {condition}
-             ORDER BY created_at DESC, order_id LIMIT :limit OFFSET :offset"
-        );
-        let orders = transaction
-            .prepare_cached(&sql)?
-            .query_map(&*[values, &window].concat(), order_row)?
-            .collect::<Result<_, _>>()?;
-        Ok(OrderPage { orders, pagination: page.of(total) })
+    async fn page(&self, condition: &str, values: &[Value<'_>], page: Page) -> Result<OrderPage, ModelError> {
+        let from = format!("FROM order_view WHERE {condition}");
+        let (rows, pagination) = self.views.page([COLUMNS, &from, "created_at DESC, order_id"], values, page).await?;
+        Ok(OrderPage { orders: rows.into_iter().map(order_row).collect::<Result<_, _>>()?, pagination })
     }
 }
 
 /// Reads a row of [`COLUMNS`].
-fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
-    let json = |column: usize| {
-        RawValue::from_string(row.get(column)?)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+fn order_row(mut row: Row) -> Result<OrderRow, ModelError> {
+    let json = |row: &mut Row, column| {
+        RawValue::from_string(row.text(column)?).map_err(|error| ModelError::unreadable_row(column, error))
     };
-    let total_amount = Money::from_cents(row.get(3)?)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Integer, Box::new(error)))?;
     Ok(OrderRow {
-        order_id: row.get(0)?,
-        user_id: row.get(1)?,
-        status: row.get(2)?,
-        total_amount,
-        shipping_address: json(4)?,
-        items: json(5)?,
-        payment_id: row.get(6)?,
-        tracking_number: row.get(7)?,
-        cancelled_at: row.get(8)?,
-        cancellation_reason: row.get(9)?,
-        created_at: row.get(10)?,
-        updated_at: row.get(11)?,
+        order_id: row.text(0)?,
+        user_id: row.text(1)?,
+        status: row.text(2)?,
+        total_amount: Money::from_cents(row.integer(3)?).map_err(|error| ModelError::unreadable_row(3, error))?,
+        shipping_address: json(&mut row, 4)?,
+        items: json(&mut row, 5)?,
+        payment_id: row.optional_text(6)?,
+        tracking_number: row.optional_text(7)?,
+        cancelled_at: row.optional_text(8)?,
+        cancellation_reason: row.optional_text(9)?,
+        created_at: row.text(10)?,
+        updated_at: row.text(11)?,
     })
 }

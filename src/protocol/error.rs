@@ -63,7 +63,7 @@ fn action_of_code(code: u8) -> Action {
 }
 
 /// The last of the codes that have fields of their own, from 1 on.
-const LAST_CODE: u16 = 17;
+const LAST_CODE: u16 = 18;
 
 /// An error of one of these codes whose fields were not understood, when it is passed on.
 const PASSED_ON: u16 = 0;
@@ -87,7 +87,8 @@ pub(super) fn code(error: &Error) -> u16 {
         Error::Unavailable { .. } => 14,
         Error::Unauthorized { .. } => 15,
         Error::Lost(Lost::Positions { .. }) => 16,
-        Error::Lost(Lost::Version { .. }) => LAST_CODE,
+        Error::Lost(Lost::Version { .. }) => 17,
+        Error::Unsupported { .. } => LAST_CODE,
         // The fields that belong to a known code are not there.
         Error::Remote { code: 1..=LAST_CODE, .. } => PASSED_ON,
         Error::Remote { code, .. } => *code,
@@ -156,6 +157,10 @@ pub(super) fn put(body: &mut Vec<u8>, error: &Error) {
             put_text(body, stream.as_str());
             body.put_u64_le(version.get());
         }
+        Error::Unsupported { store, what } => {
+            put_text(body, store);
+            put_text(body, what);
+        }
         Error::Remote { .. } => {}
     }
 }
@@ -209,7 +214,8 @@ fn take_known(code: u16, fields: &mut Fields) -> Result<Option<Error>> {
         14 => Error::Unavailable { server: fields.text()?, reason: fields.text()? },
         15 => Error::Unauthorized { reason: fields.text()? },
         16 => Lost::Positions { first: fields.position()?, last: fields.position()? }.into(),
-        LAST_CODE => Lost::Version { stream: fields.stream()?, version: fields.version()? }.into(),
+        17 => Lost::Version { stream: fields.stream()?, version: fields.version()? }.into(),
+        LAST_CODE => Error::Unsupported { store: fields.text()?, what: fields.text()? },
         _ => return Ok(None),
     }))
 }

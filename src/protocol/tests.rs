@@ -194,6 +194,7 @@ fn every_error() -> Vec<Error> {
         Error::Io { operation: "read", path, source: source(io::ErrorKind::Other) },
         Error::Unavailable { server: "tcp://a:1".into(), reason: text() },
         Error::Unauthorized { reason: text() },
+        Error::Unsupported { store: text(), what: text() },
         Error::Lost(Lost::Positions { first: Position::new(3), last: position }),
         Error::Lost(Lost::Version { stream: stream(), version }),
         Error::Remote { code: 4711, action: Action::Retry, message: text() },

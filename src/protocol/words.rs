@@ -17,6 +17,7 @@ const WORDS: &[&str] = &[
     // Units.
     "bytes",
     "events",
+    "streams",
     // Operations.
     "create",
     "decode",

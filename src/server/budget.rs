@@ -1,11 +1,12 @@
 //! Bytes in flight: how many of them one connection may have, and all together.
 //!
 //! What is held is given back when it is dropped. Requests and responses have budgets of their own, so that clients that do
-//! not read their answers keep nobody from appending.
+//! not read their answers keep nobody from appending. Nor do those who have taken all that there is stop others for good: a connection
+//! that has nothing else in flight asks nobody for something small.
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 /// A number of bytes that may be in flight.
 #[derive(Clone, Debug)]
@@ -33,11 +34,16 @@ impl Budget {
 /// A connection's own budget, and the one that it shares with all others.
 #[derive(Clone, Debug)]
 pub(super) struct Budgets {
-    pub(super) own: Budget,
-    pub(super) total: Budget,
+    own: Budget,
+    total: Budget,
+    /// So much is free to a connection that has nothing else in flight.
+    free: usize,
+    /// Of one connection only one waits for the total, so that all others are in flight and come to an end.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Bytes that are in flight.
+#[allow(dead_code, reason = "they are given back by being dropped")]
 #[derive(Debug, Default)]
 pub(super) struct Held {
     own: Option<OwnedSemaphorePermit>,
@@ -45,23 +51,22 @@ pub(super) struct Held {
 }
 
 impl Budgets {
+    pub(super) fn new(own: usize, total: &Budget, free: usize) -> Budgets {
+        Budgets { own: Budget::new(own), total: total.clone(), free, turn: Arc::default() }
+    }
+
     /// Waits for so many bytes. The connection's own come first: who has used those up waits for nobody but itself.
     pub(super) async fn hold(&self, bytes: usize) -> Held {
+        let _turn = self.turn.lock().await;
         let own = self.own.hold(bytes).await;
-        Held { own, total: self.total.hold(bytes).await }
-    }
-}
-
-impl Held {
-    /// Both together.
-    pub(super) fn add(&mut self, other: Held) {
-        let merge =
-            |to: &mut Option<OwnedSemaphorePermit>, from: Option<OwnedSemaphorePermit>| match (to.as_mut(), from) {
-                (Some(to), Some(from)) => to.merge(from),
-                (None, from) => *to = from,
-                (Some(_), None) => {}
-            };
-        merge(&mut self.own, other.own);
-        merge(&mut self.total, other.total);
+        if bytes > self.free {
+            return Held { own, total: self.total.hold(bytes).await };
+        }
+        tokio::select! {
+            biased;
+            total = self.total.hold(bytes) => Held { own, total },
+            // All that the connection has beside it: nothing else is in flight.
+            _rest = self.own.hold(self.own.1.saturating_sub(bytes)) => Held { own, total: None },
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::{
     budget::{Budget, Budgets},
     metrics::Metrics,
     options::ServerOptions,
-    reader::{Ended, FrameReader, Patience, Source},
+    reader::{Ended, FrameReader, MOST_BUFFER, Patience, Source},
     session::{Session, answer_pages},
     shutdown::Shutdown,
     streamed::Surroundings,
@@ -37,6 +37,10 @@ use crate::{
 
 /// Longest frame before a client is known.
 const HELLO_BYTES: usize = 4096;
+
+/// A response that a connection which has read all others is sent whatever the rest have in flight: any page of events that are not
+/// large by themselves.
+const FREE_RESPONSE: usize = 1 << 20;
 
 /// What all connections of a server share.
 #[derive(Clone)]
@@ -93,7 +97,7 @@ async fn greet(reader: &mut FrameReader, sink: &mut Sink, common: &Common) -> Re
         return Err(refusal.to_string());
     }
     let _ = sink.flush().await;
-    let budgets = Budgets { own: Budget::new(HELLO_BYTES), total: common.requests.clone() };
+    let budgets = Budgets::new(HELLO_BYTES, &common.requests, HELLO_BYTES);
     let patience = Patience { idle: Duration::MAX, frame: Duration::MAX };
     let (frame, _) = match reader.next(HELLO_BYTES, &budgets, patience).await {
         Ok(frame) => frame,
@@ -146,27 +150,29 @@ async fn converse(
 ) -> (String, Option<FrameReader>) {
     let (out, answers) = mpsc::unbounded_channel();
     let (pages, jobs) = mpsc::unbounded_channel();
-    let budget = |total: &Budget| Budgets { own: Budget::new(common.options.connection_bytes), total: total.clone() };
+    let budget = |total: &Budget, free| Budgets::new(common.options.connection_bytes, total, free);
     let with = Surroundings {
         store: common.store.clone(),
         access: Arc::new(access),
         metrics: common.metrics.clone(),
-        responses: budget(&common.responses),
+        responses: budget(&common.responses, FREE_RESPONSE),
         out,
         shutdown: common.shutdown.clone(),
         server: common.name.clone(),
     };
     let answering = answer_pages(jobs, with.clone());
     let session = Session::new(with, pages);
-    let writer = Writer::new(sink, answers, common.options.write_time, &common.metrics);
+    let writer = Writer::new(sink, answers, common.options.write_time, &common.metrics, &common.store);
     let mut why = "closed by the client".to_owned();
-    let requests = budget(&common.requests);
+    let requests = budget(&common.requests, MOST_BUFFER);
     let working = async {
         tokio::join!(read(&mut reader, session, requests, common, &mut why), answering);
         // All that can be said is on its way: the writer ends.
         std::future::pending::<()>().await;
     };
     let written = tokio::select! {
+        // What has come is taken before it is answered: what came together is committed and answered together.
+        biased;
         () = working => Ok(()),
         written = writer.run() => written,
     };

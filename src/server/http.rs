@@ -6,14 +6,7 @@
 //! | `/health` | 200 as long as the process answers |
 //! | `/ready` | 200 when it takes connections and the store takes appends, 503 when not |
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -42,7 +35,7 @@ const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=u
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers until it is dropped.
-pub(super) async fn serve(listener: TcpListener, common: Common, ready: Arc<AtomicBool>) {
+pub(super) async fn serve(listener: TcpListener, common: Common) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -52,10 +45,10 @@ pub(super) async fn serve(listener: TcpListener, common: Common, ready: Arc<Atom
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (common, ready) = (common.clone(), ready.clone());
+        let common = common.clone();
         connections.spawn(async move {
             let _permit = permit;
-            let answer = service_fn(move |request| answer(request, common.clone(), ready.clone()));
+            let answer = service_fn(move |request| answer(request, common.clone()));
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));
             let _ = timeout(LONGEST, http.serve_connection(TokioIo::new(stream), answer)).await;
@@ -63,11 +56,7 @@ pub(super) async fn serve(listener: TcpListener, common: Common, ready: Arc<Atom
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    common: Common,
-    ready: Arc<AtomicBool>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, common: Common) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
             let text =
@@ -75,10 +64,10 @@ async fn answer(
             (StatusCode::OK, PROMETHEUS, text.unwrap_or_default())
         }
         (&Method::GET | &Method::HEAD, "/health") => (StatusCode::OK, TEXT, "alive\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/ready") => match (ready.load(Ordering::Relaxed), common.store.is_going_on()) {
-            (true, Ok(())) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
-            (true, Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
-            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "shutting down\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/ready") => match (common.shutdown.is_now(), common.store.is_going_on()) {
+            (false, Ok(())) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+            (false, Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
+            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "shutting down\n".to_owned()),
         },
         _ => (StatusCode::NOT_FOUND, TEXT, "there are /metrics, /health and /ready\n".to_owned()),
     };

@@ -1,29 +1,23 @@
 //! Accepting connections, and shutting down.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     budget::Budget,
     connection::{self, Common, Stream},
     http,
     metrics::Metrics,
+    network::{Incoming, Transport},
     options::{ServeError, ServerOptions},
     shutdown::{self, ShutDown},
 };
@@ -81,20 +75,7 @@ impl Server {
         let (listener, address) = listen(address)?;
         let http = options.http.map(listen).transpose()?;
         let (http, http_address) = http.map_or((None, None), |(http, address)| (Some(http), Some(address)));
-        let (down, shutdown) = shutdown::channel();
-        let scheme = if options.tls.is_some() { "tls" } else { "tcp" };
-        let metrics = Arc::new(Metrics::new());
-        let counting = metrics.clone();
-        store.count_commits(move |batch| counting.committed(batch));
-        let common = Common {
-            store,
-            metrics,
-            requests: Budget::new(options.total_bytes),
-            responses: Budget::new(options.total_bytes),
-            shutdown,
-            name: format!("{scheme}://{address}").into(),
-            options: Arc::new(options),
-        };
+        let (common, down) = common(store, address, options);
         Ok(Server { listener, http, common, down, address, http_address })
     }
 
@@ -113,27 +94,55 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Server { listener, http, common, down, address, .. } = self;
         info!(%address, tls = common.options.tls.is_some(), tokens = common.options.has_tokens, "serving");
-        let ready = Arc::new(AtomicBool::new(true));
         let mut helpers = JoinSet::new();
         if let Some(http) = http {
-            helpers.spawn(http::serve(http, common.clone(), ready.clone()));
+            helpers.spawn(http::serve(http, common.clone()));
         }
-        let mut connections = Connections::new(&common);
-        tokio::select! {
-            () = accept(&listener, &mut connections, &common) => {}
-            () = shutdown => {}
-        }
-        ready.store(false, Ordering::Relaxed);
-        drop(listener);
-        info!(connections = connections.tasks.len(), "shutting down");
-        down.now();
-        if timeout(common.options.shutdown_time, connections.all_ended()).await.is_err() {
-            warn!(connections = connections.tasks.len(), "cut off: they took too long to end");
-        }
-        connections.tasks.shutdown().await;
+        serve_all(listener, &common, down, shutdown).await;
         helpers.shutdown().await;
         info!("shut down");
     }
+}
+
+/// What the connections of a server share, and how they are told that it shuts down.
+pub(super) fn common(store: Store, address: SocketAddr, options: ServerOptions) -> (Common, ShutDown) {
+    let (down, shutdown) = shutdown::channel();
+    let scheme = if options.tls.is_some() { "tls" } else { "tcp" };
+    let metrics = Arc::new(Metrics::new());
+    let counting = metrics.clone();
+    store.count_commits(move |batch| counting.committed(batch));
+    let common = Common {
+        store,
+        metrics,
+        requests: Budget::new(options.total_bytes),
+        responses: Budget::new(options.total_bytes),
+        shutdown,
+        name: format!("{scheme}://{address}").into(),
+        options: Arc::new(options),
+    };
+    (common, down)
+}
+
+/// Serves all connections that come until `shutdown` is ready, and those that there are until they have ended, within the time
+/// that they have for that.
+pub(super) async fn serve_all(
+    incoming: impl Incoming,
+    common: &Common,
+    down: ShutDown,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut connections = Connections::new(common);
+    tokio::select! {
+        () = accept(&incoming, &mut connections, common) => {}
+        () = shutdown => {}
+    }
+    down.now();
+    drop(incoming);
+    info!(connections = connections.tasks.len(), "shutting down");
+    if timeout(common.options.shutdown_time, connections.all_ended()).await.is_err() {
+        warn!(connections = connections.tasks.len(), "cut off: they took too long to end");
+    }
+    connections.tasks.shutdown().await;
 }
 
 /// The connections that are open.
@@ -157,7 +166,7 @@ impl Connections {
     }
 
     /// Serves a connection, or refuses it.
-    fn add(&mut self, stream: TcpStream, peer: SocketAddr, common: &Common) {
+    fn add(&mut self, stream: impl Transport, peer: SocketAddr, common: &Common) {
         self.number += 1;
         match self.room.clone().try_acquire_owned() {
             Ok(room) => {
@@ -177,8 +186,7 @@ impl Connections {
     /// Takes note of a connection that has ended.
     fn ended(&self, ended: Result<(), tokio::task::JoinError>) {
         if ended.is_err_and(|error| error.is_panic()) {
-            self.metrics.panics.inc();
-            error!("a fault of the server ended a connection");
+            self.metrics.panicked();
         }
     }
 
@@ -189,10 +197,10 @@ impl Connections {
     }
 }
 
-async fn accept(listener: &TcpListener, connections: &mut Connections, common: &Common) {
+async fn accept(incoming: &impl Incoming, connections: &mut Connections, common: &Common) {
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = incoming.next() => match accepted {
                 Ok((stream, peer)) => connections.add(stream, peer, common),
                 Err(error) => {
                     // Too many files are open, or the client is gone already.
@@ -214,11 +222,9 @@ impl Drop for Counted {
     }
 }
 
-async fn serve(number: u64, stream: TcpStream, peer: SocketAddr, common: Common, room: OwnedSemaphorePermit) {
+async fn serve(number: u64, stream: impl Transport, peer: SocketAddr, common: Common, room: OwnedSemaphorePermit) {
     common.metrics.connections.inc();
     let _counted = (Counted(common.metrics.clone()), room);
-    // An answer is not to wait for the next.
-    let _ = stream.set_nodelay(true);
     match timeout(common.options.handshake_time, secure(stream, &common)).await {
         Ok(Ok(stream)) => connection::serve(number, peer, stream, common).await,
         Ok(Err(reason)) => info!(connection = number, %peer, %reason, "refused: no TLS"),
@@ -227,17 +233,17 @@ async fn serve(number: u64, stream: TcpStream, peer: SocketAddr, common: Common,
 }
 
 /// The two directions of a connection, by TLS if that is what is spoken here.
-async fn secure(stream: TcpStream, common: &Common) -> std::io::Result<Stream> {
+async fn secure(stream: impl Transport, common: &Common) -> std::io::Result<Stream> {
     let Some(tls) = &common.options.tls else {
-        let (source, sink) = stream.into_split();
-        return Ok(Stream { source: Box::new(source), sink: Box::new(sink) });
+        let (source, sink) = stream.halves();
+        return Ok(Stream { source, sink });
     };
     let (source, sink) = tokio::io::split(TlsAcceptor::from(tls.clone()).accept(stream).await?);
     Ok(Stream { source: Box::new(source), sink: Box::new(sink) })
 }
 
 /// Tells a client that there is no room, and waits for it to go.
-async fn refuse(stream: TcpStream, common: Common, turn: OwnedSemaphorePermit) {
+async fn refuse(stream: impl Transport, common: Common, turn: OwnedSemaphorePermit) {
     let _turn = turn;
     let telling = async {
         let Stream { mut source, mut sink } = secure(stream, &common).await?;

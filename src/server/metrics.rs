@@ -26,7 +26,7 @@ pub(super) struct Metrics {
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     pub(super) unauthorized: Counter,
-    pub(super) panics: Counter,
+    panics: Counter,
     pub(super) requests: Counter,
     pub(super) failed: Counter,
     pub(super) appends: Counter,
@@ -68,7 +68,7 @@ impl Metrics {
         let accepted = counter("connections_accepted", "Connections that were accepted");
         let refused = counter("connections_refused", "Connections that were refused, as there were too many");
         let unauthorized = counter("connections_unauthorized", "Connections that ended as nobody knew their token");
-        let panics = counter("panics", "Connections that ended by a fault of the server");
+        let panics = counter("panics", "Faults of the server, each of which ended a request or a connection");
         let requests = counter("requests", "Requests that were taken");
         let failed = counter("requests_failed", "Requests that were answered with an error");
         let appends = counter("appends", "Appends that were acknowledged");
@@ -127,6 +127,12 @@ impl Metrics {
             store,
             followers: Mutex::default(),
         }
+    }
+
+    /// Counts a panic, which has ended a request or a connection.
+    pub(super) fn panicked(&self) {
+        self.panics.inc();
+        tracing::error!("a fault of the server ended a request or a connection");
     }
 
     /// Counts a commit of the store.

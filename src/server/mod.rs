@@ -9,6 +9,7 @@
 //!         reads        pages, made on threads that may block; those of one connection together
 //!         streamed     long reads and subscriptions, a task each, as far as there is credit
 //!       writer       what is ready -> vectored writes, straight from where the events lie
+//!   network      what connections are: the system's, or simulated ones
 //!   http         metrics, health and readiness, on a port of their own
 //! ```
 //!
@@ -24,9 +25,12 @@
 mod access;
 mod budget;
 mod connection;
+#[cfg(test)]
+mod fault_tests;
 mod http;
 mod listener;
 mod metrics;
+mod network;
 mod options;
 mod page;
 mod reader;

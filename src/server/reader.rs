@@ -1,7 +1,7 @@
 //! From bytes to frames, within the budgets and the time limits.
 
 use std::{
-    io, mem,
+    io,
     time::{Duration, Instant},
 };
 
@@ -23,8 +23,9 @@ pub(super) type Source = Box<dyn AsyncRead + Send + Unpin>;
 /// A buffer that is read into when nothing is known of what comes: all that an idle connection needs.
 const LEAST_BUFFER: usize = 4 << 10;
 
-/// A buffer of a connection that sends much. What is beyond it of a frame must be in the budget before it is read.
-const MOST_BUFFER: usize = 64 << 10;
+/// A buffer of a connection that sends much. For a longer frame all of its bytes must be in the budget before more of it is read: whoever has some
+/// of what they need never waits for somebody else who does.
+pub(super) const MOST_BUFFER: usize = 64 << 10;
 
 /// Why no more frames come.
 #[derive(Debug)]
@@ -47,9 +48,8 @@ pub(super) struct FrameReader {
     buffer: BytesMut,
     /// How much is read at once.
     step: usize,
-    /// Held for the part of a large frame that is in the buffer.
-    partial: Held,
-    partial_bytes: usize,
+    /// Held for the large frame whose beginning is in the buffer.
+    large: Option<Held>,
 }
 
 /// How long a client may take.
@@ -62,7 +62,7 @@ pub(super) struct Patience {
 impl FrameReader {
     pub(super) fn new(source: Source) -> FrameReader {
         let buffer = BytesMut::new();
-        FrameReader { source, buffer, step: LEAST_BUFFER, partial: Held::default(), partial_bytes: 0 }
+        FrameReader { source, buffer, step: LEAST_BUFFER, large: None }
     }
 
     /// The next frame, and the part of the budget that its bytes take. Waits until there is enough of it.
@@ -76,13 +76,17 @@ impl FrameReader {
         loop {
             match take(&mut self.buffer, limit).map_err(Ended::Malformed)? {
                 Taken::Frame(frame) => {
-                    let mut held = mem::take(&mut self.partial);
-                    let missing = frame.body.len().saturating_sub(mem::take(&mut self.partial_bytes));
-                    held.add(budgets.hold(missing).await);
+                    let held = match self.large.take() {
+                        Some(held) => held,
+                        None => budgets.hold(frame.body.len()).await,
+                    };
                     return Ok((frame, held));
                 }
                 Taken::Missing(missing) => {
-                    self.make_room(missing, budgets).await;
+                    if self.make_room(missing, budgets).await {
+                        // The time that it took is not the client's.
+                        begun = None;
+                    }
                     let left = if self.buffer.is_empty() {
                         patience.idle
                     } else {
@@ -95,16 +99,25 @@ impl FrameReader {
         }
     }
 
-    async fn make_room(&mut self, missing: usize, budgets: &Budgets) {
-        if self.buffer.len() + missing <= MOST_BUFFER {
+    /// Makes room for what comes next. `true` when it waited for the budget.
+    async fn make_room(&mut self, missing: usize, budgets: &Budgets) -> bool {
+        let whole = self.buffer.len() + missing;
+        if whole <= MOST_BUFFER {
             self.buffer.reserve(missing.max(self.step));
-            return;
+            return false;
         }
-        let more = missing.min(MOST_BUFFER);
-        let unheld = (self.buffer.len() + more).saturating_sub(self.partial_bytes);
-        self.partial.add(budgets.hold(unheld).await);
-        self.partial_bytes += unheld;
-        self.buffer.reserve(more);
+        // A length alone takes nothing of the budget.
+        let left = MOST_BUFFER.saturating_sub(self.buffer.len());
+        if left > 0 {
+            self.buffer.reserve(left);
+            return false;
+        }
+        let waits = self.large.is_none();
+        if waits {
+            self.large = Some(budgets.hold(whole).await);
+        }
+        self.buffer.reserve(missing.min(MOST_BUFFER));
+        waits
     }
 
     async fn read(&mut self, patience: Duration) -> Result<(), Ended> {

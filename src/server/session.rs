@@ -1,13 +1,16 @@
 //! What a client that has said who it is may ask for, and who does it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
+use futures_util::FutureExt;
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::mpsc,
-    task::{JoinSet, spawn_blocking},
+    task::{JoinSet, block_in_place, spawn_blocking},
 };
 
 use super::{
@@ -27,12 +30,39 @@ use crate::{
     version::Position,
 };
 
-/// Does what may block where that keeps nobody waiting. A panic there ends what was asked for, and nothing else.
+/// Does what may block where that keeps nobody waiting. A panic there goes on here.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|_| {
-        let message = "a fault of the server ended this request".into();
-        Err(Error::Remote { code: INTERNAL, action: Action::Retry, message })
-    })
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(fault()),
+        },
+    }
+}
+
+/// Whether a task may block the thread that it runs on, as the runtime puts another in its place.
+pub(super) fn may_block_in_place() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+}
+
+/// As [`blocking`], and without a change of threads where the runtime puts another in the place of this one.
+pub(super) async fn blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if may_block_in_place() { block_in_place(work) } else { blocking(work).await }
+}
+
+/// What is answered to a request that panicked.
+fn fault() -> Error {
+    let message = "a fault of the server ended this request".into();
+    Error::Remote { code: INTERNAL, action: Action::Retry, message }
+}
+
+/// Does the work of one request beside the others. A panic ends this request with an error, and nothing else.
+async fn guarded(request: u64, with: Surroundings, work: impl Future<Output = ()>) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        with.metrics.panicked();
+        with.answer(request, Err(fault()), Ticket::default()).await;
+    }
 }
 
 /// A page that was asked for.
@@ -49,25 +79,35 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// The answer; `None` when nothing was found so far, and more is to be looked at.
+    /// The answer; `None` when nothing was found so far, and more is to be looked at. A panic is an answer as well.
     fn answer(&mut self, request: u64, with: &Surroundings) -> Option<Frame> {
-        let answered = match self {
-            Asked::Version(stream) => {
-                with.store.stream_version(stream).map(|version| Response::Version(version).encode(request))
+        let answered = match catch_unwind(AssertUnwindSafe(|| self.look(request, with))) {
+            Ok(answered) => answered.transpose()?,
+            Err(_) => {
+                with.metrics.panicked();
+                Err(fault())
             }
-            Asked::Page(reading) => match reading.page(&with.store, &with.access) {
-                Ok(page) if page.is_empty() && page.more => return None,
-                Ok(page) => {
-                    with.metrics.sent_events.inc_by(page.items());
-                    Ok(page.seal(request, true, Position::START))
-                }
-                Err(error) => Err(error),
-            },
         };
         Some(answered.unwrap_or_else(|error| {
             with.metrics.failed.inc();
             Response::Error(error).encode(request)
         }))
+    }
+
+    fn look(&mut self, request: u64, with: &Surroundings) -> Result<Option<Frame>> {
+        match self {
+            Asked::Version(stream) => {
+                with.store.stream_version(stream).map(|version| Some(Response::Version(version).encode(request)))
+            }
+            Asked::Page(reading) => {
+                let page = reading.page(&with.store, &with.access)?;
+                if page.is_empty() && page.more {
+                    return Ok(None);
+                }
+                with.metrics.sent_events.inc_by(page.items());
+                Ok(Some(page.seal(request, true, Position::START)))
+            }
+        }
     }
 }
 
@@ -83,7 +123,7 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>
             return;
         }
         let (batch, looked_up) = (std::mem::take(&mut waiting), with.clone());
-        let answered = blocking(move || {
+        let answered = blocking_here(move || {
             let (mut answered, mut left, mut bytes) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
             for mut job in batch {
                 let frame = if bytes < PAGES_BYTES { job.asked.answer(job.request, &looked_up) } else { None };
@@ -97,7 +137,7 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>
             }
             Ok((answered, left))
         });
-        // A panic here takes the jobs with it: their clients would wait for ever.
+        // It fails only when nothing is worked on any more.
         let Ok((answered, left)) = answered.await else { return };
         waiting = left;
         for (frame, ticket) in answered {
@@ -217,7 +257,8 @@ impl Session {
             Flow::Page => self.look_up(id, Asked::Page(reading), ticket),
             Flow::Stream(credit) => match self.streamed.begin(id, credit, None, Arc::default()) {
                 Ok(entry) => {
-                    self.streams.spawn(streamed::read(reading, entry, self.with.clone(), ticket));
+                    let reading = streamed::read(reading, entry, self.with.clone(), ticket);
+                    self.streams.spawn(guarded(id, self.with.clone(), reading));
                 }
                 Err(error) => return Err((error, ticket)),
             },
@@ -236,7 +277,8 @@ impl Session {
         let follower = self.with.metrics.follow(start);
         match self.streamed.begin(id, credit, cursor, follower) {
             Ok(entry) => {
-                self.streams.spawn(subscription::follow(id, resume, entry, self.with.clone(), ticket));
+                let following = subscription::follow(id, resume, entry, self.with.clone(), ticket);
+                self.streams.spawn(guarded(id, self.with.clone(), following));
                 Ok(())
             }
             Err(error) => Err((error, ticket)),
@@ -265,11 +307,11 @@ impl Session {
     /// Does what may take long beside everything else.
     fn slowly(&mut self, id: u64, ticket: Ticket, work: impl FnOnce(&Store) -> Result<Response> + Send + 'static) {
         let with = self.with.clone();
-        self.slow.spawn(async move {
+        self.slow.spawn(guarded(id, self.with.clone(), async move {
             let store = with.store.clone();
             let answer = blocking(move || work(&store)).await;
             with.answer(id, answer, ticket).await;
-        });
+        }));
     }
 
     /// Waits for everything that was begun. Streamed answers end by themselves when the server shuts down.

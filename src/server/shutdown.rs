@@ -23,6 +23,11 @@ impl ShutDown {
 }
 
 impl Shutdown {
+    /// Whether it does.
+    pub(super) fn is_now(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Ready when the server shuts down, or is gone.
     pub(super) async fn wait(&mut self) {
         let _ = self.0.wait_for(|down| *down).await;

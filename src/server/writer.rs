@@ -15,14 +15,16 @@ use futures_util::{Stream, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc},
+    task::block_in_place,
     time::timeout,
 };
 
-use super::{budget::Held, metrics::Metrics};
+use super::{budget::Held, metrics::Metrics, session::may_block_in_place};
 use crate::{
     error::Result,
     event_store::{Appended, BoxFuture},
     protocol::{Frame, Response},
+    store::Store,
 };
 
 /// Where frames go.
@@ -100,6 +102,7 @@ pub(super) struct Writer<'a> {
     pub(super) out: mpsc::UnboundedReceiver<Out>,
     pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
+    pub(super) store: &'a Store,
     queue: VecDeque<Box<Ready>>,
     /// Bytes of the first frame of the queue that are written.
     written: usize,
@@ -112,9 +115,10 @@ impl<'a> Writer<'a> {
         out: mpsc::UnboundedReceiver<Out>,
         patience: Duration,
         metrics: &'a Metrics,
+        store: &'a Store,
     ) -> Writer<'a> {
         let (queue, appends) = (VecDeque::new(), FuturesUnordered::new());
-        Writer { sink, out, patience, metrics, queue, written: 0, appends }
+        Writer { sink, out, patience, metrics, store, queue, written: 0, appends }
     }
 
     /// Writes until nobody has anything to say any more.
@@ -127,17 +131,24 @@ impl<'a> Writer<'a> {
 
     /// Takes all that is ready. `false` when nothing can come any more.
     fn gather(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let mut open = true;
+        let (mut open, mut fresh) = (true, 0);
         loop {
             match self.out.poll_recv(context) {
                 Poll::Ready(Some(Out::Frame(ready))) => self.queue.push_back(ready),
-                Poll::Ready(Some(Out::Append(append))) => self.appends.push(append),
+                Poll::Ready(Some(Out::Append(append))) => {
+                    self.appends.push(append);
+                    fresh += 1;
+                }
                 Poll::Ready(None) => {
                     open = false;
                     break;
                 }
                 Poll::Pending => break,
             }
+        }
+        if fresh == 1 && self.appends.len() == 1 && self.store.is_alone() && may_block_in_place() {
+            // Nobody else writes, and nothing more was sent: another thread would only be a detour.
+            block_in_place(|| self.store.commit_alone());
         }
         while let Poll::Ready(Some((request, appended, events, arrived, ticket))) =
             Pin::new(&mut self.appends).poll_next(context)

@@ -34,11 +34,19 @@ impl Ahead {
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
-            view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
+            if !self.lie_together() {
+                view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
+            }
         }
         let next = self.found.get(self.given).copied();
         self.given += usize::from(next.is_some());
         Ok(next)
+    }
+
+    /// Whether they lie one behind the other: then the processor looks ahead by itself.
+    fn lie_together(&self) -> bool {
+        let (Some(first), Some(last)) = (self.found.first(), self.found.last()) else { return true };
+        first.position.get().abs_diff(last.position.get()) < self.found.len() as u64
     }
 
     fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {

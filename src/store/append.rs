@@ -188,6 +188,19 @@ impl Store {
         }
     }
 
+    /// Whether one append has been sequenced that nobody waits for yet, and none else is under way or expected. Then it is on the disk
+    /// soonest when the thread that sequenced it writes it, with [`Store::commit_alone`].
+    #[cfg(feature = "server")]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.inner.log.is_alone()
+    }
+
+    /// Writes and syncs that append on this thread, if it is still alone. How that ended, its future tells.
+    #[cfg(feature = "server")]
+    pub(crate) fn commit_alone(&self) {
+        self.inner.log.lead_alone();
+    }
+
     /// Sequences a task's append, as soon as there is room for it.
     async fn step(&self, mut request: Request) -> Result<Step> {
         self.look_up(&mut request)?;

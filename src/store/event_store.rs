@@ -7,8 +7,8 @@ use crate::{
     error::{Error, Result},
     event::{NewEvent, RecordedEvent, StreamName},
     event_store::{
-        Appended, BoxFuture, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream, Snapshot,
-        StreamAppend, Subscribe,
+        Appended, BoxFuture, Capabilities, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream,
+        Snapshot, StreamAppend, Subscribe,
     },
     version::{ExpectedVersion, Position, Version},
 };
@@ -45,6 +45,10 @@ impl Store {
 /// The futures need no runtime. An append never blocks the thread that polls it: see [`Store::append_async`]. A read does its
 /// work when it is first polled, and is ready then: what is not in memory, that thread waits for.
 impl EventStore for Store {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::full()
+    }
+
     fn append<'a>(
         &'a self,
         stream: &'a StreamName,

@@ -3,14 +3,17 @@
 //! Users come newest first, by the time of their creation, and by their id where that is the same. A page and the total
 //! beside it are of one state of the table.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::UserProjection;
 use crate::model::{
-    Consistency, Logging, ModelError, Page, Pagination, Projection, Query, QueryBus, QueryHandler, SqliteViews,
+    Consistency, Dialect, Logging, ModelError, Page, Pagination, Query, QueryBus, QueryHandler, Row, Select, Views,
     containing,
 };
+
+const COLUMNS: &str = "id, name, email, created_at, updated_at";
 
 /// A row of `user_view`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,16 +65,16 @@ impl Query for GetUsers {
     type Output = UserPage;
 }
 
-/// Answers questions about users from a file that [`UserProjection`] is projected into. Cheap to clone.
+/// Answers questions about users from a database that [`UserProjection`] is projected into. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct UserQueryHandler {
-    views: SqliteViews,
+    views: Arc<dyn Views>,
 }
 
 impl UserQueryHandler {
-    /// Queries on this file.
-    pub fn new(views: SqliteViews) -> UserQueryHandler {
-        UserQueryHandler { views }
+    /// Queries on this database.
+    pub fn new(views: impl Views + 'static) -> UserQueryHandler {
+        UserQueryHandler { views: Arc::new(views) }
     }
 
     /// A bus that leads each of these queries here, and logs it.
@@ -86,48 +89,37 @@ impl UserQueryHandler {
 
 impl QueryHandler<GetUser> for UserQueryHandler {
     async fn handle(&self, query: &GetUser) -> Result<Option<UserRow>, ModelError> {
-        self.views.wait_until(UserProjection.name(), query.consistency).await?;
-        let sql = "SELECT id, name, email, created_at, updated_at FROM user_view WHERE id = ?1";
-        Ok(self.views.read()?.prepare_cached(sql)?.query_row([&query.user_id], user_row).optional()?)
+        self.views.wait_until(UserProjection::NAME, query.consistency).await?;
+        let sql = format!("SELECT {COLUMNS} FROM user_view WHERE id = $1");
+        let found = self.views.select(&[Select { sql: &sql, values: &[(&query.user_id).into()] }]).await?;
+        found.into_iter().flatten().next().map(user_row).transpose()
     }
 }
-
-/// A text matches everything that it is in, and so the pattern of an empty text matches all.
-const FOUND: &str = r"FROM user_view WHERE name LIKE :name ESCAPE '\' AND email LIKE :email ESCAPE '\'";
 
 impl QueryHandler<GetUsers> for UserQueryHandler {
     async fn handle(&self, query: &GetUsers) -> Result<UserPage, ModelError> {
-        self.views.wait_until(UserProjection.name(), query.consistency).await?;
-        page(&*self.views.read()?, query)
+        self.views.wait_until(UserProjection::NAME, query.consistency).await?;
+        let pattern = |text: &Option<String>| containing(text.as_deref().unwrap_or_default()).into();
+        // With each, the letters A to Z are found as small ones, too, and no others.
+        let like = match self.views.dialect() {
+            Dialect::Sqlite => "LIKE",
+            Dialect::Postgres => "ILIKE",
+        };
+        // A text matches everything that it is in, and so the pattern of an empty text matches all.
+        let from = format!(r"FROM user_view WHERE name {like} $1 ESCAPE '\' AND email {like} $2 ESCAPE '\'");
+        let values = [pattern(&query.name), pattern(&query.email)];
+        let (rows, pagination) = self.views.page([COLUMNS, &from, "created_at DESC, id"], &values, query.page).await?;
+        Ok(UserPage { users: rows.into_iter().map(user_row).collect::<Result<_, _>>()?, pagination })
     }
 }
 
-fn page(connection: &Connection, query: &GetUsers) -> Result<UserPage, ModelError> {
-    let transaction = connection.unchecked_transaction()?;
-    let pattern = |text: &Option<String>| containing(text.as_deref().unwrap_or_default());
-    let (name, email) = (pattern(&query.name), pattern(&query.email));
-    let total: i64 = transaction
-        .prepare_cached(&format!("SELECT count(*) {FOUND}"))?
-        .query_row(named_params! {":name": name, ":email": email}, |row| row.get(0))?;
-    let sql = format!(
-        "SELECT id, name, email, created_at, updated_at {FOUND} ORDER BY created_at DESC, id LIMIT :limit OFFSET :offset"
-    );
-    let users = transaction
-        .prepare_cached(&sql)?
-        .query_map(
-            named_params! {":name": name, ":email": email, ":limit": query.page.limit(), ":offset": query.page.offset()},
-            user_row,
-        )?
-        .collect::<Result<_, _>>()?;
-    Ok(UserPage { users, pagination: query.page.of(u64::try_from(total).unwrap_or_default()) })
-}
-
-fn user_row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+/// Reads a row of [`COLUMNS`].
+fn user_row(mut row: Row) -> Result<UserRow, ModelError> {
     Ok(UserRow {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        email: row.get(2)?,
-        created_at: row.get(3)?,
-        updated_at: row.get(4)?,
+        id: row.text(0)?,
+        name: row.text(1)?,
+        email: row.text(2)?,
+        created_at: row.text(3)?,
+        updated_at: row.text(4)?,
     })
 }

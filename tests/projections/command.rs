@@ -215,3 +215,13 @@ fn a_read_model_that_cannot_be_opened_is_named_with_what_to_do() {
         assert!(run.stderr.contains(views.to_str().unwrap()) && run.stderr.contains("--views"), "{run:?}");
     }
 }
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_command_without_postgresql_says_so() {
+    let factlog = Factlog::new();
+    create(&factlog, "7");
+    let run = factlog.run(&["projections", "--views", "postgres://host/database", "list"], "");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("--features postgres"), "{run:?}");
+}

@@ -7,7 +7,8 @@ use factlog::{
     model::{Consistency, ModelError, OnFailure, Stop},
 };
 
-use crate::notes::{Scene, taken};
+use super::Scene;
+use crate::databases::Database;
 
 #[test]
 fn a_query_that_asks_for_a_position_waits_for_it_and_one_that_does_not_reads_what_is_there() {
@@ -19,12 +20,12 @@ fn a_query_that_asks_for_a_position_waits_for_it_and_one_that_does_not_reads_wha
     assert_eq!(scene.taken(), "a:a1");
     let asked = Consistency::at_least(Position::new(2)).within(Duration::from_secs(60));
     // By the same connections, and as another process would.
-    for views in [views, scene.views()] {
+    for views in [views, scene.database.reopened()] {
         let stop = Stop::new();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {
                 block_on(views.wait_until("notes", asked)).unwrap();
-                taken(views.path())
+                scene.taken()
             });
             let running = scope.spawn(|| block_on(scene.runner(OnFailure::Stop).run(&stop)));
             assert_eq!(waiting.join().unwrap(), "a:a1,a2");

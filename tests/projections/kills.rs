@@ -1,7 +1,7 @@
 //! `kill -9` of a projecting process, at random moments.
 
 use std::{
-    env, fs,
+    env,
     path::Path,
     process::Child,
     sync::Arc,
@@ -11,12 +11,12 @@ use std::{
 use factlog::{
     Durability, EventStore, ExpectedVersion, MemoryStore, NewEvent, Options, Position, ReadAll, RecordedEvent,
     StreamAppend, block_on,
-    model::{Aggregate, DomainEvent, OnFailure, Runner, SqliteViews},
+    model::{Aggregate, DomainEvent, OnFailure, Runner},
     orders::{NewItem, Order, OrderCommand, OrderProjection, ShippingAddress},
 };
-use rusqlite::Connection;
 
-use crate::{failing::Random, support::Factlog};
+use super::Place;
+use crate::{databases::Database, random::Random, support::Factlog};
 
 const ORDERS: u64 = 1_000;
 
@@ -33,13 +33,14 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
     let kills = env::var("PROJECTION_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let (mut random, factlog) = (Random(seed), Factlog::new());
     let events = many_orders(&factlog.store());
-    let views = factlog.file("views");
-    let file = views.to_str().unwrap();
+    let views = Place::new();
+    let named = views.named();
+    let named = named.as_str();
 
     let started = Instant::now();
-    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
+    factlog.json(&["projections", "--views", named, "run", "orders", "--once"], "");
     let usual = started.elapsed();
-    let whole = contents(&views);
+    let whole = views.order_contents();
     assert_eq!(whole, fresh(&events));
 
     let mut midway = 0;
@@ -47,19 +48,19 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
         // Every third time while it builds beside a view that is complete or not.
         let command = if kill % 3 == 2 { ["rebuild", "orders"] } else { ["run", "orders"] };
         if kill % 3 != 2 && position(&views) == events.len() {
-            remove(&views);
+            views.clear();
         }
-        let child = factlog.spawn(&[&["projections", "--views", file], &command[..]].concat());
+        let child = factlog.spawn(&[&["projections", "--views", named], &command[..]].concat());
         kill_after(child, Duration::from_nanos(random.below(usual.as_nanos() as u64)));
-        if !views.exists() || position(&views) == 0 {
+        if position(&views) == 0 {
             continue;
         }
         let reached = position(&views);
         midway += u64::from(reached < events.len());
-        assert_eq!(contents(&views), fresh(&events[..reached]), "kill {kill} at position {reached}");
+        assert_eq!(views.order_contents(), fresh(&events[..reached]), "kill {kill} at position {reached}");
     }
-    factlog.json(&["projections", "--views", file, "run", "orders", "--once"], "");
-    assert_eq!(contents(&views), whole);
+    factlog.json(&["projections", "--views", named, "run", "orders", "--once"], "");
+    assert_eq!(views.order_contents(), whole);
     println!("{kills} kills, {midway} left a view midway");
     assert!(midway * 10 >= kills, "too few kills hit the work to show anything");
 }
@@ -71,15 +72,6 @@ fn kill_after(mut child: Child, time: Duration) {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-fn remove(views: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let file = format!("{}{suffix}", views.display());
-        if Path::new(&file).exists() {
-            fs::remove_file(file).unwrap();
-        }
-    }
 }
 
 /// Orders whose events lie between one another's; some events in between cannot be read, and some orders end in them.
@@ -144,34 +136,12 @@ fn fresh(events: &[RecordedEvent]) -> Vec<String> {
             .with_timestamp(event.timestamp());
         block_on(store.append(&event.stream(), ExpectedVersion::Any, vec![copy])).unwrap();
     }
-    let directory = tempfile::tempdir().unwrap();
-    let views = SqliteViews::open(directory.path().join("fresh")).unwrap();
-    let runner = Runner::new(store, Arc::new(views.project(OrderProjection).unwrap())).on_failure(OnFailure::GoOn);
+    let views = Place::new();
+    let runner = Runner::new(store, views.project(OrderProjection)).on_failure(OnFailure::GoOn);
     block_on(runner.catch_up()).unwrap();
-    contents(views.path())
+    views.order_contents()
 }
 
-fn position(views: &Path) -> usize {
-    let position = SqliteViews::open(views).unwrap().checkpoint("orders").unwrap().position;
-    position.get() as usize
-}
-
-/// Everything that the events have made of the file.
-fn contents(views: &Path) -> Vec<String> {
-    let connection = Connection::open(views).unwrap();
-    let mut rows = Vec::new();
-    for sql in [
-        "SELECT * FROM order_view ORDER BY order_id",
-        "SELECT name, position, event_id, paused FROM projections WHERE position > 0",
-        "SELECT projection, position, event_id, stream, version, event_type, event_data, error_message, attempts
-         FROM failed_events ORDER BY position",
-    ] {
-        let mut statement = connection.prepare(sql).unwrap();
-        let columns = statement.column_count();
-        let row = statement.query_map([], |row| {
-            (0..columns).map(|n| Ok(format!("{:?}|", row.get_ref(n)?))).collect::<rusqlite::Result<String>>()
-        });
-        rows.extend(row.unwrap().map(Result::unwrap));
-    }
-    rows
+fn position(views: &Place) -> usize {
+    views.checkpoint("orders").position.get() as usize
 }

@@ -6,17 +6,17 @@ use factlog::{
 };
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::notes::Scene;
+use super::Scene;
 
 #[test]
 fn a_query_waits_for_nobody_who_writes() {
     let scene = Scene::of("a1");
     block_on(scene.runner(OnFailure::Stop).catch_up()).unwrap();
-    let mut writer = Connection::open(scene.file()).unwrap();
+    let mut writer = Connection::open(scene.database.file()).unwrap();
     let writing = writer.transaction_with_behavior(TransactionBehavior::Exclusive).unwrap();
     writing.execute("UPDATE notes SET taken = 'half'", []).unwrap();
     // Everything that a query does, from opening the file on. Whoever waited would do so for a minute, and fail.
-    let views = SqliteViews::open(scene.file()).unwrap();
+    let views = SqliteViews::open(scene.database.file()).unwrap();
     block_on(views.wait_until("notes", Consistency::at_least(views.checkpoint("notes").unwrap().position))).unwrap();
     let reading = views.read().unwrap();
     let taken: String = reading.query_row("SELECT taken FROM notes", [], |row| row.get(0)).unwrap();

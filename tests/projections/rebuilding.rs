@@ -10,36 +10,39 @@ use std::{
 
 use factlog::{
     EventStore, MemoryStore, Position, ReadAll, block_on,
-    model::{Checkpoint, ModelError, OnFailure, Projection, ReadModel, Runner, Stop, Taken},
+    model::{Checkpoint, ModelError, OnFailure, Runner, Stop, Taken},
 };
-use rusqlite::Connection;
 
-use crate::notes::{Notes, Scene, taken};
+use super::Scene;
+use crate::{
+    databases::Database,
+    notes::{Notes, taken},
+};
 
 /// The projection as a later version of the program has it.
 fn marked(scene: &Scene, mark: &'static str) -> Runner {
     let notes = Notes { mark, ..scene.notes.clone() };
-    Runner::new(scene.store.clone(), Arc::new(scene.views().project(notes).unwrap()))
+    Runner::new(scene.store.clone(), scene.database.project(notes))
 }
 
 #[test]
 fn readers_see_the_old_tables_until_the_new_ones_are_complete() {
     let scene = Scene::of("a1 b1 a2 b2 a3 c1");
     block_on(scene.runner(OnFailure::Stop).catch_up()).unwrap();
-    let (old, file) = (scene.taken(), scene.file());
+    let (old, database) = (scene.taken(), Arc::clone(&scene.database));
     let looks = Arc::new(AtomicUsize::new(0));
-    let (seen, before, looked) = (file.clone(), old.clone(), looks.clone());
+    let (seen, before, looked) = (Arc::clone(&database), old.clone(), looks.clone());
     let runner = marked(&scene, "*").page_events(2).on_progress(move |_| {
-        assert_eq!(taken(&seen), before);
+        assert_eq!(taken(&*seen), before);
         looked.fetch_add(1, Ordering::SeqCst);
     });
     assert_eq!(block_on(runner.rebuild()).unwrap(), Position::new(6));
     assert_eq!(looks.load(Ordering::SeqCst), 3);
-    assert_eq!(taken(&file), "a:*a1,*a2,*a3 b:*b1,*b2 c:*c1");
+    assert_eq!(scene.taken(), "a:*a1,*a2,*a3 b:*b1,*b2 c:*c1");
     // Goes on from there.
     scene.append("c2");
     block_on(marked(&scene, "*").catch_up()).unwrap();
-    assert_eq!(taken(&file), "a:*a1,*a2,*a3 b:*b1,*b2 c:*c1,*c2");
+    assert_eq!(scene.taken(), "a:*a1,*a2,*a3 b:*b1,*b2 c:*c1,*c2");
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_rebuild_beside_a_running_projection_and_a_writer_misses_and_repeats_nothing
         while !writing.is_finished() {
             let reached = block_on(rebuilding.rebuild()).unwrap();
             assert!(reached >= last, "{reached} after {last}");
-            last = scene.views().checkpoint("notes").unwrap().position;
+            last = scene.database.checkpoint("notes").position;
             assert!(last >= reached, "the view went back");
         }
         writing.join().unwrap();
@@ -102,72 +105,9 @@ fn tables_that_have_come_less_far_are_not_put_in_place() {
         };
         known = reached;
         assert_eq!(block_on(fresh.swap_in(false)).unwrap(), swapped);
-        assert_eq!(scene.views().checkpoint("notes").unwrap().position, Position::new(2));
+        assert_eq!(scene.database.checkpoint("notes").position, Position::new(2));
         assert_eq!(scene.taken(), "a:a1,a2");
     }
-}
-
-#[test]
-fn a_rebuild_keeps_indexes_views_and_triggers_and_leaves_the_tables_of_others() {
-    let scene = Scene::of("a1 a2");
-    let runner = scene.runner(OnFailure::Stop);
-    block_on(runner.catch_up()).unwrap();
-    let connection = Connection::open(scene.file()).unwrap();
-    connection.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (7);").unwrap();
-    let schema = || {
-        let sql = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
-        let mut statement = connection.prepare(sql).unwrap();
-        statement.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap).collect::<Vec<_>>()
-    };
-    let before = schema();
-    for _ in 0..2 {
-        block_on(runner.rebuild()).unwrap();
-        assert_eq!(schema(), before);
-    }
-    let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(read("SELECT x FROM mine"), 7);
-    assert_eq!(read("SELECT count(*) FROM changes"), 2, "the trigger fired for the events and not for the copy");
-    scene.append("a3");
-    block_on(runner.catch_up()).unwrap();
-    assert_eq!(read("SELECT count(*) FROM changes"), 3);
-    assert_eq!(read("SELECT length FROM longest"), "a1,a2,a3,".len() as i64);
-}
-
-/// Has columns that SQLite computes, between those that are written.
-struct Computing;
-
-impl Projection<Connection> for Computing {
-    fn name(&self) -> &'static str {
-        "computing"
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        Ok(context.execute_batch(
-            "CREATE TABLE computed (
-                stream TEXT PRIMARY KEY,
-                upper TEXT AS (upper(stream)) STORED,
-                \"the length\" INTEGER AS (length(stream)),
-                n INTEGER NOT NULL
-             )",
-        )?)
-    }
-
-    fn handle(&self, context: &Connection, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
-        let sql = "INSERT INTO computed (stream, n) VALUES (?1, 1) ON CONFLICT DO UPDATE SET n = n + 1";
-        context.execute(sql, [event.stream_str()])?;
-        Ok(())
-    }
-}
-
-#[test]
-fn a_rebuild_leaves_to_sqlite_the_columns_that_it_computes() {
-    let scene = Scene::of("a1 a2");
-    let runner = Runner::new(scene.store.clone(), Arc::new(scene.views().project(Computing).unwrap()));
-    block_on(runner.catch_up()).unwrap();
-    block_on(runner.rebuild()).unwrap();
-    let sql = r#"SELECT upper || "the length" || n FROM computed"#;
-    let row: String = scene.views().read().unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(row, "NOTE-A62");
 }
 
 #[test]
@@ -214,75 +154,4 @@ fn a_paused_projection_is_rebuilt_and_stays_paused() {
     block_on(runner.rebuild()).unwrap();
     assert!(block_on(runner.status()).unwrap().paused);
     assert_eq!(scene.taken(), "a:a1");
-}
-
-/// Keeps an index of words, in a virtual table.
-struct Words;
-
-impl Projection<Connection> for Words {
-    fn name(&self) -> &'static str {
-        "words"
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        Ok(context.execute_batch("CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(word)")?)
-    }
-
-    fn handle(&self, context: &Connection, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
-        context.execute("INSERT INTO words VALUES (?1)", [event.stream_str()])?;
-        Ok(())
-    }
-}
-
-#[test]
-fn a_rebuild_of_a_virtual_table_is_refused_by_name_and_leaves_the_present_one() {
-    let scene = Scene::of("a1 b1");
-    let runner = Runner::new(scene.store.clone(), Arc::new(scene.views().project(Words).unwrap()));
-    block_on(runner.catch_up()).unwrap();
-    let refused = block_on(runner.rebuild()).unwrap_err();
-    assert!(
-        matches!(&refused, ModelError::NotRebuildable { projection, table } if projection == "words" && table == "words"),
-        "{refused}"
-    );
-    assert!(refused.to_string().contains("delete"), "{refused}");
-    let count = |sql: &str| scene.views().read().unwrap().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT count(*) FROM words WHERE words MATCH 'note'"), 2);
-    scene.append("c1");
-    block_on(runner.catch_up()).unwrap();
-    assert_eq!(count("SELECT count(*) FROM words"), 3);
-}
-
-/// A table whose columns a later version of the program wants otherwise.
-struct Columns(&'static str);
-
-impl Projection<Connection> for Columns {
-    fn name(&self) -> &'static str {
-        "columns"
-    }
-
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        Ok(context.execute_batch(&format!("CREATE TABLE IF NOT EXISTS columned ({})", self.0))?)
-    }
-
-    fn handle(&self, context: &Connection, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
-        context.execute("INSERT INTO columned (stream) VALUES (?1)", [event.stream_str()])?;
-        Ok(())
-    }
-}
-
-#[test]
-fn tables_that_the_program_would_make_otherwise_by_now_are_told_until_they_are_rebuilt() {
-    let scene = Scene::of("a1");
-    let runner = |columns: &'static str| {
-        Runner::new(scene.store.clone(), Arc::new(scene.views().project(Columns(columns)).unwrap()))
-    };
-    let changed = |runner: &Runner| block_on(runner.status()).unwrap().tables_changed;
-    let old = runner("stream TEXT");
-    block_on(old.catch_up()).unwrap();
-    assert!(!changed(&old));
-    let new = runner("stream TEXT, note TEXT");
-    assert!(changed(&new), "the table is the old one");
-    block_on(new.rebuild()).unwrap();
-    assert!(!changed(&new));
-    assert!(changed(&old), "for the older program it is another");
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, thread};
 
 use factlog::{
     EventStore, Position, Store, StreamName, block_on,
-    model::{Consistency, ModelError, OnFailure, Projection, RetryPolicy, Runner, SqliteViews, Stop},
+    model::{Consistency, ModelError, OnFailure, Projection, RetryPolicy, Runner, Stop, Tables},
 };
-use rusqlite::Connection;
 
-use crate::notes::{Scene, taken};
+use super::Scene;
+use crate::databases::Database;
 
 /// Waits until the projection has taken everything that the store has now.
 fn caught_up(scene: &Scene, name: &str) {
@@ -50,27 +50,26 @@ fn a_projection_that_is_busy_catching_up_stops_between_two_pages() {
 /// One of another name, with another table, that takes everything.
 struct Other;
 
-impl Projection<Connection> for Other {
+impl<T: Tables> Projection<T> for Other {
     fn name(&self) -> &'static str {
         "other"
     }
 
-    fn set_up(&self, context: &Connection) -> Result<(), ModelError> {
-        Ok(context.execute_batch("CREATE TABLE IF NOT EXISTS others (payload TEXT NOT NULL)")?)
+    fn set_up(&self, tables: &T) -> Result<(), ModelError> {
+        tables.define("CREATE TABLE IF NOT EXISTS others (payload TEXT NOT NULL)")
     }
 
-    fn handle(&self, context: &Connection, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
-        context.execute("INSERT INTO others VALUES (?1)", [&event.payload()[..]])?;
-        Ok(())
+    fn handle(&self, tables: &T, event: &factlog::RecordedEvent) -> Result<(), ModelError> {
+        let payload = String::from_utf8(event.payload().to_vec()).unwrap();
+        tables.run("INSERT INTO others VALUES ($1)", &[payload.into()])
     }
 }
 
 #[test]
 fn projections_side_by_side_have_places_and_failures_of_their_own() {
     let scene = Scene::of("a1 a:bad a2");
-    let views = scene.views();
-    let notes = Runner::new(scene.store.clone(), Arc::new(views.project(scene.notes.clone()).unwrap()));
-    let others = Runner::new(scene.store.clone(), Arc::new(views.project(Other).unwrap()));
+    let notes = Runner::new(scene.store.clone(), scene.projection());
+    let others = Runner::new(scene.store.clone(), scene.database.project(Other));
     let stop = Stop::new();
     thread::scope(|scope| {
         let failing = scope.spawn(|| block_on(notes.retry_policy(RetryPolicy::once()).run(&stop)));
@@ -83,8 +82,8 @@ fn projections_side_by_side_have_places_and_failures_of_their_own() {
         stop.stop();
         running.join().unwrap().unwrap();
     });
-    assert_eq!(views.checkpoint("notes").unwrap().position, Position::FIRST);
-    assert_eq!(views.checkpoint("other").unwrap().position, Position::new(10));
+    assert_eq!(scene.position("notes"), 1);
+    assert_eq!(scene.position("other"), 10);
     let status = block_on(others.status()).unwrap();
     assert!(status.lag == 0 && status.failed == 0 && status.rate > 0.0, "{status:?}");
 }
@@ -152,8 +151,9 @@ fn a_failed_event_is_not_retried_while_the_projection_is_paused() {
 #[test]
 fn a_projection_follows_the_embedded_store_too() {
     let scene = Scene::new();
-    let store = Store::open(scene.directory.path().join("store")).unwrap();
-    let runner = Runner::new(Arc::new(store.clone()), Arc::new(scene.projection()));
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let runner = Runner::new(Arc::new(store.clone()), scene.projection());
     let stop = Stop::new();
     let stream = StreamName::new("note-s").unwrap();
     thread::scope(|scope| {
@@ -168,15 +168,6 @@ fn a_projection_follows_the_embedded_store_too() {
         running.join().unwrap().unwrap();
     });
     let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-    assert_eq!(taken(&scene.file()), format!("s:{}", all.join(",")));
+    assert_eq!(scene.taken(), format!("s:{}", all.join(",")));
     store.close().unwrap();
-}
-
-#[test]
-fn a_views_file_with_tables_of_another_version_is_refused_with_what_to_do() {
-    let scene = Scene::new();
-    drop(scene.views());
-    Connection::open(scene.file()).unwrap().pragma_update(None, "user_version", 7).unwrap();
-    let error = SqliteViews::open(scene.file()).unwrap_err().to_string();
-    assert!(error.contains("version 7") && error.contains("delete the file"), "{error}");
 }

@@ -1,74 +1,19 @@
 //! `factlog serve` as a process of its own, and the other commands through it.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write, process::Stdio, time::Duration};
 
 use factlog::{
     Error, ExpectedVersion, Position, ReadAll, Store, Version,
     client::{Client, ClientOptions},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{LONG, event, get, stream};
-
-fn factlog() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_factlog"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A server process.
-struct Process {
-    child: Child,
-    line: Value,
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Process {
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        if line.is_empty() {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("it does not serve: {said}");
-        }
-        Process { child, line: serde_json::from_str(&line).unwrap() }
-    }
-
-    fn on(store: &Path, address: &str) -> Process {
-        let mut command = factlog();
-        command.stderr(Stdio::null()).arg("--store").arg(store).args(["serve", "--listen", address]);
-        Process::start(&mut command)
-    }
-
-    fn address(&self, which: &str) -> SocketAddr {
-        self.line[which].as_str().unwrap().parse().unwrap()
-    }
-
-    fn url(&self) -> String {
-        format!("tcp://{}", self.address("listening"))
-    }
-
-    fn kill(&mut self, signal: Signal) -> Option<i32> {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{
+    process::{Process, factlog},
+    support::{LONG, event, get, stream},
+};
 
 /// Exit code, lines of standard output, and standard error.
 fn run(store: &str, arguments: &[&str], input: &str) -> (Option<i32>, Vec<Value>, String) {

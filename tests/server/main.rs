@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod budgets;
 mod client;
 mod command;
 mod copies;
 mod ending;
+#[path = "../support/process.rs"]
+mod process;
 mod python;
 mod raw;
 mod secure;

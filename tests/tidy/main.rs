@@ -108,7 +108,7 @@ fn a_file_system_or_thread_reached_past_its_place_is_found() {
     {
         assert_eq!(said("src/client/a.rs", code).lines().count(), 1, "{code}");
     }
-    assert_eq!(said("src/client/runtime.rs", "use tokio::runtime::Builder;"), "");
+    assert_eq!(said("src/runtime.rs", "use tokio::runtime::Builder;"), "");
 }
 
 #[test]

@@ -19,6 +19,7 @@ struct State {
     closed: bool,
     fails: bool,
     panics: bool,
+    read_panics: bool,
     /// Who stands at the gate.
     waiting: usize,
     /// Who has synced, or tried to.
@@ -37,6 +38,15 @@ impl Gate {
 
     pub(super) fn panic(&self) {
         self.state.lock().panics = true;
+    }
+
+    pub(super) fn panic_in_reads(&self, panics: bool) {
+        self.state.lock().read_panics = panics;
+    }
+
+    /// Reads a file.
+    pub(super) fn read(&self) {
+        assert!(!self.state.lock().read_panics, "the disk panics, as it was told to");
     }
 
     pub(super) fn await_arrival(&self) {

@@ -259,6 +259,11 @@ impl SimDisk {
         self.0.gate.panic();
     }
 
+    /// From now on every read of a file panics, or none any more.
+    pub fn panic_in_reads(&self, panics: bool) {
+        self.0.gate.panic_in_reads(panics);
+    }
+
     /// From now on every sync of a file of the log fails.
     pub fn fail_syncs(&self) {
         self.0.gate.fail();

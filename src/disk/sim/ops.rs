@@ -93,6 +93,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.0.gate.read();
         self.operate(Op::Read, |inner, _| {
             let content = inner.tree.content(self.file)?;
             let found = content.cache.get(offset as usize..).and_then(|bytes| bytes.get(..buffer.len()));

@@ -34,6 +34,8 @@ mod checkpoint;
 mod contract;
 mod failed;
 mod mend;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod meter;
 mod read_model;
 mod rebuild;
 mod runner;
@@ -41,5 +43,7 @@ mod runner;
 pub use checkpoint::Checkpoint;
 pub use contract::Projection;
 pub use failed::{FailedEvent, FailedId, OnFailure};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(in crate::model) use meter::Meter;
 pub use read_model::{FreshTables, ReadModel, ReadModelState, Taken};
 pub use runner::{ProjectionStatus, Runner};

@@ -233,7 +233,8 @@ impl Runner {
 
     /// Takes what the store has, up to a position.
     pub(super) async fn advance(&self, up_to: Position) -> Result<Halt, ModelError> {
-        let mut known = self.read_model.prepare().await?.checkpoint;
+        let prepare = || self.read_model.prepare();
+        let mut known = self.policy.run(&*self.sleep, ModelError::is_retryable, prepare).await?.checkpoint;
         self.check_belongs(known).await?;
         loop {
             let page = self.page_behind(known, up_to).await?;
@@ -299,7 +300,8 @@ impl Runner {
             attempts += 1;
         }
         let go_on = self.on_failure == OnFailure::GoOn;
-        let reached = self.read_model.record_failed(known, event, &error, attempts, go_on).await?;
+        let record = || self.read_model.record_failed(known, event, &error, attempts, go_on);
+        let reached = self.policy.run(&*self.sleep, ModelError::is_retryable, record).await?;
         if go_on || reached != known {
             return Ok(reached);
         }

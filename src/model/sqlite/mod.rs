@@ -23,11 +23,9 @@
 mod bookkeeping;
 mod failed;
 mod fresh;
-mod meter;
-mod pattern;
 mod projected;
+mod tables;
 mod views;
 
-pub use pattern::containing;
 pub use projected::SqliteProjection;
 pub use views::{Reading, SqliteViews};

@@ -9,7 +9,6 @@ use super::{
     bookkeeping,
     failed::{self, Obstacles},
     fresh::{self, Fresh},
-    meter::Meter,
     views::SqliteViews,
 };
 use crate::{
@@ -17,7 +16,9 @@ use crate::{
     event_store::BoxFuture,
     model::{
         ModelError,
-        projection::{Checkpoint, FailedEvent, FailedId, FreshTables, Projection, ReadModel, ReadModelState, Taken},
+        projection::{
+            Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken,
+        },
     },
 };
 

@@ -1,12 +1,9 @@
 //! The file: its connections, and what marks it as made here.
 
 use std::{
-    future::{Future, poll_fn},
     ops::Deref,
     path::{Path, PathBuf},
-    pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
@@ -15,12 +12,11 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{bookkeeping, failed, projected::SqliteProjection};
 use crate::{
-    event_store::Watchers,
+    event_store::{BoxFuture, Watchers},
     model::{
-        Consistency, ModelError, Sleep, Timer,
+        Consistency, Dialect, ModelError, Row, Select, Tables, Views,
         projection::{Checkpoint, Projection},
     },
-    version::Position,
 };
 
 /// Marks a database as made here: the letters `flog`.
@@ -148,33 +144,8 @@ impl SqliteViews {
     ///
     /// [`ModelError::NotYetProjected`] when it did not come so far in time: nobody runs it, it is paused, stopped, or slow.
     pub async fn wait_until(&self, projection: &str, consistency: Consistency) -> Result<(), ModelError> {
-        match consistency {
-            Consistency::AsIs => Ok(()),
-            Consistency::AtLeast { position, within } => self.wait_for(projection, position, within).await,
-        }
-    }
-
-    async fn wait_for(&self, projection: &str, wanted: Position, within: Duration) -> Result<(), ModelError> {
-        let watcher = self.inner.waiting.register(Vec::new());
-        let mut reached = Position::START;
-        let coming = async {
-            loop {
-                watcher.clear();
-                reached = self.checkpoint(projection)?.position;
-                if reached >= wanted {
-                    return Ok(());
-                }
-                // Woken when this process has written; what another one writes has to be looked for.
-                before(poll_fn(|context| watcher.poll(context)), Timer.sleep(LOOK)).await;
-            }
-        };
-        match before(coming, Timer.sleep(within)).await {
-            Some(done) => done,
-            None => {
-                let projection = projection.to_owned();
-                Err(ModelError::NotYetProjected { projection, wanted, reached, waited: within })
-            }
-        }
+        let look = || Box::pin(async { Ok(self.checkpoint(projection)?.position) }) as BoxFuture<'_, _>;
+        consistency.wait(projection, &self.inner.waiting, LOOK, look).await
     }
 
     /// The place in the log of the projection with this name.
@@ -195,6 +166,29 @@ impl SqliteViews {
     /// A projection of this file has come farther.
     pub(super) fn has_changed(&self) {
         self.inner.waiting.wake_all();
+    }
+}
+
+impl Views for SqliteViews {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn wait_until<'a>(
+        &'a self,
+        projection: &'a str,
+        consistency: Consistency,
+    ) -> BoxFuture<'a, Result<(), ModelError>> {
+        Box::pin(self.wait_until(projection, consistency))
+    }
+
+    fn select<'a>(&'a self, queries: &'a [Select<'a>]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, ModelError>> {
+        Box::pin(async move {
+            let reading = self.read()?;
+            // One statement is of one state by itself.
+            let _state = if queries.len() > 1 { Some(reading.unchecked_transaction()?) } else { None };
+            queries.iter().map(|select| reading.query(select.sql, select.values)).collect()
+        })
     }
 }
 
@@ -270,14 +264,4 @@ fn switch_to_wal(connection: &mut Connection) -> Result<(), ModelError> {
             switched => return Ok(switched?),
         }
     }
-}
-
-/// Whether a future is ready before another one, which is then dropped: `None` when the other was first.
-async fn before<T>(future: impl Future<Output = T>, other: impl Future<Output = ()>) -> Option<T> {
-    let (mut future, mut other) = (pin!(future), pin!(other));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => other.as_mut().poll(context).map(|()| None),
-    })
-    .await
 }

@@ -6,8 +6,8 @@ use crate::{
     error::Result,
     event::{EventId, EventType, NewEvent, RecordedEvent, StreamName},
     event_store::{
-        Appended, BoxFuture, CursorName, EventStore, EventSubscription, ReadAll, ReadStream, StreamAppend, Subscribe,
-        block_on,
+        Appended, BoxFuture, Capabilities, CursorName, EventStore, EventSubscription, ReadAll, ReadStream,
+        StreamAppend, Subscribe, block_on,
     },
     version::{ExpectedVersion, Position, Version},
 };
@@ -53,6 +53,10 @@ impl Suite {
         &*self.store
     }
 
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
     /// Drives a future to its end.
     pub(super) fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         let mut output = None;
@@ -87,10 +91,15 @@ impl Suite {
         self.wait(self.store.append_streams(appends.to_vec()))
     }
 
-    /// Appends so many events of one type, and returns the position of the last.
+    /// Appends so many events of one type, in one append if the store takes so many at once, and returns the position of the last.
     pub(super) fn grow(&self, stream: &StreamName, kind: &str, count: usize) -> Position {
         let events: Vec<_> = (0..count).map(|number| typed(kind, &number.to_string())).collect();
-        self.append(stream, ExpectedVersion::Any, &events).expect("an append without a condition").position
+        let mut position = Position::START;
+        for events in events.chunks(self.capabilities().append_events) {
+            let appended = self.append(stream, ExpectedVersion::Any, events).expect("an append without a condition");
+            position = appended.position;
+        }
+        position
     }
 
     pub(super) fn version(&self, stream: &StreamName) -> Version {

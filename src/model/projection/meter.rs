@@ -7,7 +7,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counts events over a window that moves on.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(in crate::model) struct Meter {
     earlier: Option<Window>,
     now: Option<Window>,
 }
@@ -20,7 +20,7 @@ struct Window {
 
 impl Meter {
     /// Work begins, if it has not yet.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::model) fn begin(&mut self) {
         let fresh = Window { since: Instant::now(), events: 0 };
         match self.now {
             Some(window) if window.since.elapsed() < WINDOW => {}
@@ -33,7 +33,7 @@ impl Meter {
     }
 
     /// So many events were taken since [`Meter::begin`]. Returns the rate, in events a second.
-    pub(super) fn add(&mut self, events: usize) -> f64 {
+    pub(in crate::model) fn add(&mut self, events: usize) -> f64 {
         if let Some(now) = &mut self.now {
             now.events += events as u64;
         }

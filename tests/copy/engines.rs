@@ -1,0 +1,150 @@
+//! Copies into PostgreSQL and out of it, on a server of the tests' own, and the commands that work on it as on a directory.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{
+    copied, copy, exported, factlog, filled,
+    interrupted::{MANY, begun, seen},
+    postgres::{PASSWORD, Postgres, USER},
+    process::Process,
+    support::finish,
+    text,
+};
+
+const AT: &str = "2018-08-15T12:00:00Z";
+
+/// The events of a store, without their positions.
+fn events(store: &str) -> Vec<String> {
+    let bare = |line: String| line.split_once(',').unwrap().1.to_owned();
+    exported(store).into_iter().map(bare).collect()
+}
+
+fn last(store: &str) -> u64 {
+    let run = factlog(&["--store", store, "read", "--backwards", "--limit", "1"]);
+    run.lines().first().map_or(0, |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap())
+}
+
+#[test]
+fn a_store_goes_into_a_database_and_through_a_server_back_into_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let [from, served, to] = ["from", "served", "to"].map(|name| directory.path().join(name));
+    filled(&from, 2000);
+    let (one, two) = (Postgres::shared().database(), Postgres::shared().database());
+    let server = Process::on(&served, "127.0.0.1:0");
+    let line = copied(text(&from), &one);
+    let mut again = copied(text(&from), &one);
+    assert_eq!((again["copied"].as_u64(), &again["checksum"]), (Some(0), &line["checksum"]));
+    for (from, to) in [(&*one, &*two), (&two, &server.url()), (&server.url(), text(&to))] {
+        again = copied(from, to);
+        assert_eq!(again, line);
+    }
+    assert!(exported(text(&to)) == exported(text(&from)));
+    assert!(events(&one) == events(text(&from)));
+    let other = "{\"type\":\"T\",\"data\":1}\n";
+    finish(crate::process::factlog().args(["--store", &two, "append", "own"]), other.as_bytes());
+    let refused = copy(text(&from), &two);
+    assert!(refused.code == Some(2) && refused.stderr.contains("its last event at position"), "{refused:?}");
+}
+
+#[test]
+fn commands_do_the_same_on_a_database_as_on_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().join("store");
+    let there = Postgres::shared().database();
+    let both = |arguments: &[&str], input: &str| {
+        let views = directory.path().join("there.sqlite");
+        let views: &[&str] = if arguments[0] == "orders" { &["--views", text(&views)] } else { &[] };
+        let on_here =
+            finish(crate::process::factlog().args(["--store", text(&here)]).args(arguments), input.as_bytes());
+        let there = [&["--store", &there], arguments, views].concat();
+        let on_there = finish(crate::process::factlog().args(there), input.as_bytes());
+        assert_eq!((on_here.code, on_here.lines().len()), (on_there.code, on_there.lines().len()), "{on_there:?}");
+        (on_here, on_there)
+    };
+    let two = "{\"type\":\"T\",\"data\":1}\n{\"type\":\"U\",\"data\":{\"a\":2}}\n";
+    both(&["append", "order-1", "--expect", "none"], two);
+    let (refused, same) = both(&["append", "order-1", "--expect", "none"], two);
+    assert_eq!((refused.code, refused.stderr), (Some(3), same.stderr));
+    both(&["append", "order-2", "--each"], two);
+    both(&["append", "$own"], two);
+    let item = r#"{"productId":"p","productName":"P","quantity":1,"unitPrice":2.50}"#;
+    let address = r#"{"street":"s","city":"c","state":"s","zipCode":"1","country":"c"}"#;
+    let create = ["orders", "create", "7", "--user", "u", "--item", item, "--address", address, "--at", AT];
+    both(&create, "");
+    both(&["orders", "pay", "7", "--payment", "x", "--at", AT], "");
+    both(&["orders", "deliver", "7"], "");
+    for arguments in [
+        &["read"][..],
+        &["read", "order-1", "--from", "2"],
+        &["read", "--type", "U", "--backwards"],
+        &["read", "--category", "order", "--after", "1", "--limit", "2"],
+        &["read", "--follow", "--limit", "6"],
+        &["export"],
+        &["orders", "history", "7"],
+        &["orders", "list", "--user", "u"],
+    ] {
+        both(arguments, "");
+    }
+    for arguments in [&["streams"][..], &["streams", "--prefix", "order-2"], &["orders", "show", "7"]] {
+        let (one, other) = both(arguments, "");
+        assert_eq!(one.lines(), other.lines(), "{arguments:?}");
+    }
+    let stats: Value = serde_json::from_str(&both(&["stats"], "").1.lines()[0]).unwrap();
+    assert_eq!((stats["events"].as_u64(), stats["streams"].as_u64()), (Some(6), Some(3)));
+    assert!(stats.get("segments").is_none());
+}
+
+#[test]
+fn a_copy_into_a_database_goes_on_when_it_and_the_server_are_killed() {
+    let postgres = Postgres::new();
+    let url = postgres.database();
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    filled(&from, MANY / 4);
+    let arguments = ["copy", "--from", text(&from), "--to", &url];
+    let mut copying = begun(&arguments);
+    let mut kills = 0;
+    let mut before = last(&url);
+    while seen(&mut copying, || last(&url) > before) {
+        if kills % 2 == 0 {
+            postgres.kill();
+            postgres.start();
+        } else {
+            kill_process(Pid::from_child(&copying), Signal::KILL).unwrap();
+            copying.wait().unwrap();
+            copying = begun(&arguments);
+        }
+        kills += 1;
+        before = last(&url);
+        if kills == 6 {
+            break;
+        }
+    }
+    assert!(kills >= 4, "{kills} kills: this shows nothing");
+    assert_eq!(copying.wait().unwrap().code(), Some(0));
+    let back = copied(&url, text(&to));
+    assert_eq!(back["events"], copied(text(&from), &url)["events"]);
+    assert!(exported(text(&to)) == exported(text(&from)));
+}
+
+#[test]
+fn a_password_comes_from_a_file_and_is_in_nothing_that_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = Postgres::shared().database();
+    let bare = url.replace(&format!("{USER}:{PASSWORD}@"), &format!("{USER}@"));
+    let file = |content: &str| {
+        let file = directory.path().join(content);
+        std::fs::write(&file, content).unwrap();
+        file
+    };
+    let (good, wrong) = (file(PASSWORD), file("something-else"));
+    let run = factlog(&["--store", &bare, "--token-file", text(&good), "streams"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let refused = factlog(&["--store", &bare, "--token-file", text(&wrong), "streams"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(!refused.stderr.contains("something-else"), "{}", refused.stderr);
+    let missing = factlog(&["--store", &url.replace("/test_", "/none_"), "streams"]);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.stderr.contains("createdb") && !missing.stderr.contains(PASSWORD), "{}", missing.stderr);
+}

@@ -1,0 +1,15 @@
+//! The store over PostgreSQL, on servers of the tests' own: what the conformance suite cannot see.
+
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod failing;
+mod killed;
+mod proxy;
+mod schema;
+mod server;
+mod settled;
+mod support;
+
+#[path = "../support/postgres.rs"]
+mod postgres;

@@ -1,0 +1,104 @@
+//! Stores and events for these tests.
+
+use std::{sync::Arc, time::Duration};
+
+use factlog::{
+    Appended, EventStore, EventSubscription, EventType, ExpectedVersion, NewEvent, Position, ReadAll, ReadStream,
+    RecordedEvent, Result, StreamName, Subscribe,
+    backend::postgres::{PostgresOptions, PostgresStore},
+    block_on,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// Longer than anything here takes: a test that waits so long fails.
+pub const LONG: Duration = Duration::from_secs(60);
+
+pub fn stream(name: &str) -> StreamName {
+    StreamName::new(name).unwrap()
+}
+
+pub fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
+    NewEvent::new(EventType::new("Noted").unwrap(), payload.into())
+}
+
+pub fn patient(address: &str) -> PostgresStore {
+    PostgresOptions::new(address).unwrap().request_time(LONG).connect().unwrap()
+}
+
+pub fn append(store: &PostgresStore, name: &str, payload: &str) -> Result<Appended> {
+    block_on(store.append(&stream(name), ExpectedVersion::Any, vec![event(payload)]))
+}
+
+/// All events of a stream.
+pub fn events(store: &PostgresStore, name: &str) -> Vec<RecordedEvent> {
+    let mut all: Vec<RecordedEvent> = Vec::new();
+    loop {
+        let from = all.last().map_or(factlog::Version::FIRST, |last| last.version().next());
+        let page = block_on(store.read_stream(ReadStream::new(&stream(name)).from(from))).unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// The payloads of a read of the log.
+pub fn log(store: &PostgresStore, read: ReadAll) -> Vec<String> {
+    block_on(store.read_all(read)).unwrap().iter().map(text).collect()
+}
+
+pub fn whole_log(store: &PostgresStore) -> Vec<String> {
+    log(store, ReadAll::after(Position::START))
+}
+
+pub fn text(event: &RecordedEvent) -> String {
+    String::from_utf8(event.payload().to_vec()).unwrap()
+}
+
+pub fn subscribe(store: &PostgresStore) -> Box<dyn EventSubscription> {
+    block_on(store.subscribe(Subscribe::new())).unwrap()
+}
+
+/// A connection that the store knows nothing of.
+pub struct Hand {
+    runtime: Runtime,
+    pub client: Arc<tokio_postgres::Client>,
+}
+
+impl Hand {
+    pub fn at(address: &str) -> Hand {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (client, connection) = runtime.block_on(tokio_postgres::connect(address, tokio_postgres::NoTls)).unwrap();
+        runtime.spawn(connection);
+        Hand { runtime, client: Arc::new(client) }
+    }
+
+    pub fn run(&self, statements: &str) {
+        self.runtime.block_on(self.client.batch_execute(statements)).unwrap();
+    }
+
+    pub fn number(&self, query: &str) -> i64 {
+        self.runtime.block_on(self.client.query_one(query, &[])).unwrap().get(0)
+    }
+}
+
+/// A transaction of a writer that has done everything but commit.
+pub struct Held(Hand);
+
+impl Held {
+    /// Calls what the store calls, in a transaction that stays open.
+    pub fn append(address: &str, name: &str, payload: &str) -> Held {
+        let hand = Hand::at(address);
+        let id = factlog::EventId::generate();
+        hand.run("BEGIN");
+        hand.run(&format!(
+            "SELECT factlog_append(ARRAY['{name}'], ARRAY[-1], ARRAY[1], 1000, ARRAY[1], ARRAY['{id}'::uuid], \
+             ARRAY['Noted'], ARRAY['{payload}'::bytea], ARRAY[''::bytea], ARRAY[NULL::bigint])"
+        ));
+        Held(hand)
+    }
+
+    pub fn end(self, how: &str) {
+        self.0.run(how);
+    }
+}
