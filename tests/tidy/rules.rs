@@ -25,6 +25,10 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("index", &[GROUND, &["layout", "disk"]]),
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
+    // A thread for what is reached over a network.
+    ("runtime", &[]),
+    // A PostgreSQL server, for what keeps events there and for what keeps read models there.
+    ("postgres", &[GROUND]),
     // Event sourcing for applications, over the contract.
     ("model", &[GROUND, &["event_store", "runtime", "postgres"]]),
     // What tests of applications and of other stores need.
@@ -36,10 +40,6 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("protocol", &[GROUND, &["event_store"]]),
     // The doors of the decoders, for fuzzing.
     ("fuzzing", &[&["log", "index", "store", "protocol"]]),
-    // A thread for what is reached over a network.
-    ("runtime", &[]),
-    // A PostgreSQL server, for what keeps events there and for what keeps read models there.
-    ("postgres", &[GROUND]),
     // The same contract over engines that run elsewhere.
     ("backend", &[GROUND, &["event_store", "runtime", "postgres"]]),
     // Both ends of the wire. They meet nowhere else.
