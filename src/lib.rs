@@ -39,7 +39,7 @@
 //! [`Store`] is the engine, [`EventStore`] the trait that code above it is written against, [`model`] what is above it. With the
 //! features `server` and `client` a store is shared over TCP, by the same trait.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "jetstream"))]
 pub mod backend;
 #[cfg(feature = "client")]
 pub mod client;

@@ -2,6 +2,11 @@
 //! futures can be awaited on any runtime, or none.
 
 use std::io;
+#[cfg(feature = "jetstream")]
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,15 +26,22 @@ impl OwnRuntime {
     }
 
     /// Begins a task that nobody waits for.
+    #[cfg(any(feature = "client", feature = "postgres"))]
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let OwnRuntime(Some(runtime)) = self {
             runtime.spawn(task);
         }
     }
 
+    /// The same future, polled as if this runtime did: no thread but the caller's has to be woken for it.
+    #[cfg(feature = "jetstream")]
+    pub(crate) fn within<'a, T>(&'a self, future: impl Future<Output = T> + Send + 'a) -> Within<'a, T> {
+        Within { runtime: self, future: Box::pin(future) }
+    }
+
     /// Begins a task now. What is returned can be awaited anywhere; dropping it does not end the task. `None` when the runtime has
     /// ended before the task did.
-    #[cfg(any(feature = "postgres", feature = "jetstream"))]
+    #[cfg(feature = "postgres")]
     pub(crate) fn run<T, F>(&self, task: F) -> impl Future<Output = Option<T>> + Send + use<T, F>
     where
         T: Send + 'static,
@@ -37,6 +49,24 @@ impl OwnRuntime {
     {
         let running = self.0.as_ref().map(|runtime| runtime.spawn(task));
         async move { running?.await.ok() }
+    }
+}
+
+/// A future of this runtime, which uses its timers and sockets wherever it is polled.
+#[cfg(feature = "jetstream")]
+pub(crate) struct Within<'a, T> {
+    runtime: &'a OwnRuntime,
+    future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+}
+
+#[cfg(feature = "jetstream")]
+impl<T> Future for Within<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let runtime = self.runtime;
+        let _inside = runtime.0.as_ref().map(Runtime::enter);
+        self.future.as_mut().poll(context)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    feed::{Feed, Item, Next, Source},
+    feed::{Batch, Feed, Item, Next, Source},
     handle::Client,
 };
 use crate::{
@@ -50,20 +50,35 @@ pub(super) struct Open {
     pub(super) client: Client,
     feed: Arc<Feed>,
     pub(super) number: u64,
+    /// What is being given out. The feed is not looked at for each item of it.
+    batch: Option<Batch>,
 }
 
 impl Open {
     pub(super) fn new(client: Client, feed: Arc<Feed>, number: u64) -> Open {
-        Open { client, feed, number }
+        Open { client, feed, number, batch: None }
     }
 
     /// The next of the feed. What is taken may be sent anew.
-    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Next>> {
-        let next = ready!(self.feed.poll_next(context))?;
-        if let Next::Taken { bytes, .. } = next {
-            self.client.inner.table.tell(&Request::Credit { request: self.number, bytes });
+    pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Result<Next>> {
+        if self.batch.is_none() {
+            let Some(batch) = ready!(self.feed.poll_batch(context))? else { return Poll::Ready(Ok(Next::End)) };
+            self.batch = Some(batch);
         }
-        Poll::Ready(Ok(next))
+        Poll::Ready(Ok(self.at_hand().unwrap_or(Next::End)))
+    }
+
+    /// The next that needs not be waited for, as long as the batch lasts.
+    pub(super) fn at_hand(&mut self) -> Option<Next> {
+        let batch = self.batch.as_mut()?;
+        if let Some(item) = batch.items.next() {
+            return Some(Next::Item(item));
+        }
+        let (position, bytes) = (batch.position, u32::try_from(batch.bytes).unwrap_or(u32::MAX));
+        self.batch = None;
+        self.feed.given();
+        self.client.inner.table.tell(&Request::Credit { request: self.number, bytes });
+        Some(Next::Taken { position })
     }
 }
 
@@ -86,7 +101,7 @@ impl Items {
 
     async fn next(&mut self) -> Option<Result<Item>> {
         loop {
-            let open = self.0.as_ref()?;
+            let open = self.0.as_mut()?;
             match poll_fn(|context| open.poll_next(context)).await {
                 Ok(Next::Item(item)) => return Some(Ok(item)),
                 Ok(Next::Taken { .. }) => {}
@@ -124,7 +139,10 @@ impl Iterator for ClientEvents {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.next_async())
+        match self.0.0.as_mut().and_then(Open::at_hand) {
+            Some(Next::Item(Item::Event(event))) => Some(Ok(event)),
+            _ => block_on(self.next_async()),
+        }
     }
 }
 

@@ -8,10 +8,11 @@
 use std::{
     collections::VecDeque,
     task::{Context, Poll, Waker},
+    vec,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     error::{Error, Result},
@@ -39,20 +40,39 @@ pub(super) enum Item {
 }
 
 /// What one frame brought.
-struct Batch {
-    items: VecDeque<Item>,
-    bytes: usize,
-    /// How far a subscription has come when all of it is taken.
-    position: Position,
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) items: Items,
+    /// So many may be sent anew when all of it is given out.
+    pub(super) bytes: usize,
+    /// How far a subscription has come then.
+    pub(super) position: Position,
+}
+
+/// The items of a frame, one by one.
+#[derive(Debug)]
+pub(super) enum Items {
+    Events(vec::IntoIter<RecordedEvent>),
+    Streams(vec::IntoIter<(StreamName, Version)>),
+}
+
+impl Iterator for Items {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        match self {
+            Items::Events(events) => events.next().map(Item::Event),
+            Items::Streams(streams) => streams.next().map(|(stream, version)| Item::Stream(stream, version)),
+        }
+    }
 }
 
 /// The next of a feed.
 pub(super) enum Next {
     Item(Item),
-    /// All up to here has been given out; `bytes` may be sent anew.
+    /// All up to here has been given out; as many bytes may be sent anew.
     Taken {
         position: Position,
-        bytes: u32,
     },
     End,
 }
@@ -74,11 +94,15 @@ struct State {
     source: Source,
     window: u32,
     batches: VecDeque<Batch>,
+    /// Bytes of the batch that is being given out.
+    giving: usize,
     waiting: Option<Waker>,
     /// Told where a subscription begins, or why it does not.
     begun: Option<oneshot::Sender<Result<Position>>>,
     /// How it ended, once all batches are taken.
     ended: Option<Result<()>>,
+    /// When something last came, or the last of it was taken.
+    moved: Instant,
 }
 
 impl Feed {
@@ -86,13 +110,25 @@ impl Feed {
     pub(super) fn new(source: Source, window: u32) -> (Feed, oneshot::Receiver<Result<Position>>) {
         let (begun, told) = oneshot::channel();
         let (batches, begun) = (VecDeque::new(), Some(begun));
-        (Feed(Mutex::new(State { source, window, batches, waiting: None, begun, ended: None })), told)
+        (
+            Feed(Mutex::new(State {
+                source,
+                window,
+                batches,
+                giving: 0,
+                waiting: None,
+                begun,
+                ended: None,
+                moved: Instant::now(),
+            })),
+            told,
+        )
     }
 
     /// What to ask a server for: what is still missing, and no more bytes than there is room for.
     pub(super) fn request(&self) -> Request {
         let state = self.0.lock();
-        let kept: usize = state.batches.iter().map(|batch| batch.bytes).sum();
+        let kept = state.giving + state.batches.iter().map(|batch| batch.bytes).sum::<usize>();
         let credit = state.window.saturating_sub(u32::try_from(kept).unwrap_or(u32::MAX));
         match state.source.clone() {
             Source::Subscription(resume) => Request::Subscribe(resume, credit),
@@ -105,6 +141,7 @@ impl Feed {
     /// Takes a response of so many bytes on the wire.
     pub(super) fn accept(&self, response: Result<Response>, bytes: usize) -> Then {
         let mut state = self.0.lock();
+        state.moved = Instant::now();
         let then = match response {
             Ok(Response::Position(start)) => {
                 if let Some(begun) = state.begun.take() {
@@ -118,11 +155,11 @@ impl Feed {
             }
             Ok(Response::Events { last, position, events }) => {
                 state.source.advance(&events, position);
-                let items = events.into_iter().map(Item::Event).collect();
+                let items = Items::Events(events.into_iter());
                 state.add(Batch { items, bytes, position }, last)
             }
             Ok(Response::Streams { last, streams }) => {
-                let items = streams.into_iter().map(|(stream, version)| Item::Stream(stream, version)).collect();
+                let items = Items::Streams(streams.into_iter());
                 state.add(Batch { items, bytes, position: Position::START }, last)
             }
             Ok(Response::Error(Error::Unavailable { .. })) if state.source.can_resume() => return Then::Reconnect,
@@ -153,31 +190,34 @@ impl Feed {
         self.0.lock().source.can_resume()
     }
 
-    /// Whether it waits for new events for ever.
-    pub(super) fn is_subscription(&self) -> bool {
+    /// Since when somebody waits for something that ought to come: not for the events of a subscription.
+    pub(super) fn starving_since(&self) -> Option<Instant> {
         let state = self.0.lock();
-        matches!(state.source, Source::Subscription(_)) && state.begun.is_none()
+        let for_ever = matches!(state.source, Source::Subscription(_)) && state.begun.is_none();
+        (!for_ever && state.giving == 0 && state.batches.is_empty() && state.ended.is_none()).then_some(state.moved)
     }
 
-    /// The next, if it is there.
-    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Next>> {
+    /// The next batch, if it is there; `None` at the end.
+    pub(super) fn poll_batch(&self, context: &Context<'_>) -> Poll<Result<Option<Batch>>> {
         let mut state = self.0.lock();
-        let Some(batch) = state.batches.front_mut() else {
-            return match state.ended.clone() {
-                Some(Ok(())) => Poll::Ready(Ok(Next::End)),
-                Some(Err(error)) => Poll::Ready(Err(error)),
-                None => {
-                    state.waiting = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            };
-        };
-        if let Some(item) = batch.items.pop_front() {
-            return Poll::Ready(Ok(Next::Item(item)));
+        if let Some(batch) = state.batches.pop_front() {
+            state.giving = batch.bytes;
+            return Poll::Ready(Ok(Some(batch)));
         }
-        let (position, bytes) = (batch.position, u32::try_from(batch.bytes).unwrap_or(u32::MAX));
-        state.batches.pop_front();
-        Poll::Ready(Ok(Next::Taken { position, bytes }))
+        match state.ended.clone() {
+            Some(ended) => Poll::Ready(ended.map(|()| None)),
+            None => {
+                state.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// All of the batch has been given out.
+    pub(super) fn given(&self) {
+        let mut state = self.0.lock();
+        state.giving = 0;
+        state.moved = Instant::now();
     }
 }
 

@@ -1,8 +1,8 @@
 //! The client as applications hold it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     events::{ClientEvents, ClientStreams, Reading},
@@ -14,8 +14,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    event::{NewEvent, StreamName},
-    event_store::{Appended, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on},
+    event::{InvalidInput, NewEvent, StreamName},
+    event_store::{
+        Appended, BoxFuture, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on,
+    },
     protocol::{Request, Response, Resume, malformed},
     runtime::OwnRuntime,
     version::{ExpectedVersion, Position, Version},
@@ -40,7 +42,7 @@ pub(super) struct Inner {
     pub(super) options: ClientOptions,
     pub(super) table: Arc<Table>,
     #[allow(dead_code, reason = "it is kept until nobody has the client any more")]
-    runtime: OwnRuntime,
+    runtime: Option<OwnRuntime>,
 }
 
 impl Drop for Inner {
@@ -62,6 +64,44 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// As [`Inner::ask`], for a thread that has nothing else to wait for.
+    pub(super) fn ask_here(&self, request: Request) -> Result<Response> {
+        let (number, answer) = self.table.ask_for(&request, Instant::now() + self.options.request_time, true);
+        drop(request);
+        if let Some(turn) = self.table.turn(number) {
+            turn.read();
+        }
+        block_on(answer).unwrap_or_else(|_| Err(self.closed()))
+    }
+}
+
+/// What was asked for, of an answer.
+pub(super) fn appended(response: Response) -> Result<Vec<Appended>> {
+    match response {
+        Response::Appended(appended) => Ok(appended),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn one(appended: Vec<Appended>) -> Result<Appended> {
+    appended.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
+}
+
+pub(super) fn version(response: Response) -> Result<Version> {
+    match response {
+        Response::Version(version) => Ok(version),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn position(response: Response) -> Result<Position> {
+    match response {
+        Response::Position(position) => Ok(position),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// An answer of another kind than was asked for.
 pub(super) fn unexpected(response: &Response) -> Error {
     let kind = format!("{response:?}");
@@ -80,16 +120,39 @@ impl Client {
     }
 
     pub(super) async fn open(options: ClientOptions) -> Result<Client> {
-        let table = Arc::new(Table::default());
         let runtime = OwnRuntime::start("factlog-client").map_err(|error| Error::Unavailable {
             server: options.address.to_string(),
             reason: format!("cannot start a thread for the client: {error}"),
         })?;
+        Client::over(link::System, options, |keeping| {
+            runtime.spawn(keeping);
+            Some(runtime)
+        })
+        .await
+    }
+
+    /// A client over a network, whose connection is kept by what `start` begins.
+    async fn over<N: link::Network>(
+        network: N,
+        options: ClientOptions,
+        start: impl FnOnce(BoxFuture<'static, ()>) -> Option<OwnRuntime>,
+    ) -> Result<Client> {
+        let table = Arc::new(Table::default());
         let (first, connected) = oneshot::channel();
-        runtime.spawn(link::keep(options.clone(), table.clone(), first));
+        let runtime = start(Box::pin(link::keep(network, options.clone(), table.clone(), first)));
         let client = Client { inner: Arc::new(Inner { options, table, runtime }) };
         connected.await.unwrap_or_else(|_| Err(client.inner.closed()))?;
         Ok(client)
+    }
+
+    /// A client over a network of the tests, on the runtime that this is called on.
+    #[cfg(test)]
+    pub(crate) async fn simulated<N: link::Network>(network: N, options: ClientOptions) -> Result<Client> {
+        Client::over(network, options, |keeping| {
+            tokio::spawn(keeping);
+            None
+        })
+        .await
     }
 
     /// Appends events to a stream, all or none, if it is at the expected version. When this returns they are on the server's disk.
@@ -99,7 +162,7 @@ impl Client {
     /// As for [`crate::Store::append`]; and [`Error::Unavailable`] when the server could not be reached, [`Error::OutcomeUnknown`]
     /// when it did not answer in time. The same append can be sent again then: it is stored once.
     pub fn append(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Appended> {
-        block_on(EventStore::append(self, stream, expected, events))
+        one(self.append_streams(vec![StreamAppend::new(stream.clone(), expected, events)])?)
     }
 
     /// Appends to several streams, all or none.
@@ -108,7 +171,8 @@ impl Client {
     ///
     /// As for [`Client::append`].
     pub fn append_streams(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
-        block_on(EventStore::append_streams(self, appends))
+        StreamAppend::check(&appends)?;
+        appended(self.inner.ask_here(Request::Append(appends))?)
     }
 
     /// Reads events of a stream or of the log: a [`crate::ReadStream`], a [`crate::ReadAll`], or the name of a stream. They are sent ahead as
@@ -132,7 +196,7 @@ impl Client {
     ///
     /// When the server cannot be asked.
     pub fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        block_on(EventStore::stream_version(self, stream))
+        version(self.inner.ask_here(Request::StreamVersion(stream.clone()))?)
     }
 
     /// The position of the newest event, or [`Position::START`].
@@ -141,7 +205,7 @@ impl Client {
     ///
     /// When the server cannot be asked.
     pub fn last_position(&self) -> Result<Position> {
-        block_on(EventStore::last_position(self))
+        position(self.inner.ask_here(Request::LastPosition)?)
     }
 
     /// Some numbers about the store.
@@ -150,7 +214,7 @@ impl Client {
     ///
     /// [`Error::Unauthorized`] without the role `admin`; or when the server cannot be asked.
     pub fn stats(&self) -> Result<Stats> {
-        match block_on(self.inner.ask(Request::Statistics))? {
+        match self.inner.ask_here(Request::Statistics)? {
             Response::Statistics(stats) => Ok(stats),
             other => Err(unexpected(&other)),
         }

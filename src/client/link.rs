@@ -9,8 +9,8 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -18,11 +18,16 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::{mpsc, oneshot},
-    time::{interval, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::{options::ClientOptions, table::Table, tls};
+use super::{
+    options::ClientOptions,
+    socket::Socket,
+    table::{Outgoing, Table},
+    tls,
+};
 use crate::{
     error::{Error, Result},
     limits,
@@ -31,8 +36,49 @@ use crate::{
     },
 };
 
-type Source = Box<dyn AsyncRead + Send + Unpin>;
-type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+pub(crate) type Source = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// What a server is reached over: the system's network, or in the tests a simulated one.
+pub(crate) trait Network: Send + Sync + 'static {
+    type Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Connects to a port of a host.
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Transport>> + Send;
+
+    /// The same connection, for threads that are alone with their request.
+    fn socket(_: &Self::Transport) -> Option<Socket> {
+        None
+    }
+
+    /// The two directions, each for itself.
+    fn halves(transport: Self::Transport) -> (Source, Sink);
+}
+
+/// The system's network.
+pub(super) struct System;
+
+impl Network for System {
+    type Transport = TcpStream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((host, port)).await?;
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    #[cfg(unix)]
+    fn socket(stream: &TcpStream) -> Option<Socket> {
+        use std::os::fd::AsFd;
+        // Without a second descriptor everything goes through the connection's task.
+        stream.as_fd().try_clone_to_owned().ok().map(|descriptor| Socket::new(descriptor.into()))
+    }
+
+    fn halves(stream: TcpStream) -> (Source, Sink) {
+        let (source, sink) = stream.into_split();
+        (Box::new(source), Box::new(sink))
+    }
+}
 
 /// Most pieces of one write, and most frames that are taken for it.
 const PIECES: usize = 256;
@@ -44,13 +90,18 @@ const BUFFER: usize = 64 << 10;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Keeps a connection for as long as the client is there. The first one is reported; without it there is no client.
-pub(super) async fn keep(options: ClientOptions, table: Arc<Table>, first: oneshot::Sender<Result<()>>) {
+pub(super) async fn keep<N: Network>(
+    network: N,
+    options: ClientOptions,
+    table: Arc<Table>,
+    first: oneshot::Sender<Result<()>>,
+) {
     let mut first = Some(first);
     let expiring = expire(&options, &table);
     let connecting = async {
         let mut pause = options.first_pause;
         loop {
-            let lost = match timeout(options.connect_time, open(&options)).await {
+            let lost = match timeout(options.connect_time, open(&network, &options)).await {
                 Ok(Ok(link)) => {
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
@@ -103,6 +154,7 @@ async fn expire(options: &ClientOptions, table: &Table) {
 struct Link {
     frames: FrameSource,
     sink: Sink,
+    socket: Option<Arc<Socket>>,
 }
 
 /// Frames of a connection.
@@ -128,9 +180,9 @@ impl FrameSource {
 }
 
 /// Connects and says hello.
-async fn open(options: &ClientOptions) -> Result<Link> {
+async fn open<N: Network>(network: &N, options: &ClientOptions) -> Result<Link> {
     let lost = |error: io::Error| unavailable(options, error);
-    let (mut source, mut sink) = connect(options).await?;
+    let (mut source, mut sink, socket) = connect(network, options).await?;
     sink.write_all(&ClientPreamble::OWN.encode()).await.map_err(lost)?;
     write(&mut sink, &Request::Hello(options.token.clone()).encode(1)).await.map_err(lost)?;
     let mut preamble = [0; PREAMBLE_BYTES];
@@ -147,20 +199,20 @@ async fn open(options: &ClientOptions) -> Result<Link> {
     }
     let mut frames = FrameSource { source, buffer: BytesMut::new() };
     match Response::decode(frames.next().await.map_err(lost)?)? {
-        Response::Welcome(_) => Ok(Link { frames, sink }),
+        Response::Welcome(_) => Ok(Link { frames, sink, socket }),
         Response::Error(error) => Err(error),
         _ => Err(unavailable(options, "it answers a hello with something else")),
     }
 }
 
-async fn connect(options: &ClientOptions) -> Result<(Source, Sink)> {
+async fn connect<N: Network>(network: &N, options: &ClientOptions) -> Result<(Source, Sink, Option<Arc<Socket>>)> {
     let address = &options.address;
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+    let stream = network.connect(&address.host, address.port).await;
     let stream = stream.map_err(|error| unavailable(options, error))?;
-    let _ = stream.set_nodelay(true);
     if !address.tls {
-        let (source, sink) = stream.into_split();
-        return Ok((Box::new(source), Box::new(sink)));
+        let socket = N::socket(&stream).map(Arc::new);
+        let (source, sink) = N::halves(stream);
+        return Ok((source, sink, socket));
     }
     let config = options.tls.clone().map_or_else(|| tls::of_the_system(address), Ok)?;
     let name = ServerName::try_from(address.host.clone());
@@ -168,7 +220,7 @@ async fn connect(options: &ClientOptions) -> Result<(Source, Sink)> {
         name.map_err(|error| Error::NotAStore { path: address.to_string().into(), reason: error.to_string() })?;
     let secured = TlsConnector::from(config).connect(name, stream).await;
     let (source, sink) = tokio::io::split(secured.map_err(|error| unavailable(options, format!("TLS: {error}")))?);
-    Ok((Box::new(source), Box::new(sink)))
+    Ok((Box::new(source), Box::new(sink), None))
 }
 
 async fn write(sink: &mut Sink, frame: &Frame) -> io::Result<()> {
@@ -180,16 +232,9 @@ async fn write(sink: &mut Sink, frame: &Frame) -> io::Result<()> {
 
 /// Sends what is asked and gives out what is answered, until the connection is lost. Returns how.
 async fn converse(link: Link, table: &Table, options: &ClientOptions) -> Error {
-    let Link { mut frames, sink } = link;
+    let Link { frames, sink, socket } = link;
     let (sender, outgoing) = mpsc::unbounded_channel();
-    table.connected(sender);
-    let reading = async {
-        loop {
-            let frame = timeout(options.ping_time * 3, frames.next()).await;
-            let frame = frame.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it says nothing"))?;
-            table.answered(frame?).map_err(io::Error::other)?;
-        }
-    };
+    table.connected(sender, socket.clone());
     let pinging = async {
         let mut ticks = interval(options.ping_time);
         ticks.tick().await;
@@ -199,21 +244,55 @@ async fn converse(link: Link, table: &Table, options: &ClientOptions) -> Error {
         }
     };
     let lost: io::Result<()> = tokio::select! {
-        lost = reading => lost,
-        lost = write_all(sink, outgoing) => lost,
+        lost = read_all(frames, socket.as_ref(), table, options) => lost,
+        lost = write_all(sink, outgoing, socket.as_deref()) => lost,
         () = pinging => Ok(()),
     };
+    if let Some(socket) = socket {
+        // A thread may read it.
+        socket.end(None);
+    }
     unavailable(options, lost.err().map_or_else(|| "the connection ended".to_owned(), |error| error.to_string()))
 }
 
+/// Reads responses, whenever no thread does that for itself.
+async fn read_all(
+    mut frames: FrameSource,
+    socket: Option<&Arc<Socket>>,
+    table: &Table,
+    options: &ClientOptions,
+) -> io::Result<()> {
+    let mut turn = false;
+    loop {
+        if let Some(socket) = socket.filter(|_| !turn) {
+            frames.buffer.unsplit(socket.task_turn().await?);
+            turn = true;
+        }
+        let frame = timeout(options.ping_time * 3, frames.next()).await;
+        let frame = frame.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it says nothing"))?;
+        let may_end = table.answered(frame?).map_err(io::Error::other)?;
+        if let Some(socket) = socket.filter(|_| may_end && frames.buffer.is_empty()) {
+            turn = !table.task_ends_turn(socket);
+        }
+    }
+}
+
 /// Writes frames as they come, as many at once as there are.
-async fn write_all(mut sink: Sink, mut outgoing: mpsc::UnboundedReceiver<Arc<Frame>>) -> io::Result<()> {
+async fn write_all(
+    mut sink: Sink,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    socket: Option<&Socket>,
+) -> io::Result<()> {
     let (mut queue, mut taken, mut written) = (VecDeque::<Arc<Frame>>::new(), Vec::new(), 0);
     loop {
         if queue.is_empty() && outgoing.recv_many(&mut taken, PIECES).await == 0 {
             return Ok(());
         }
-        queue.extend(taken.drain(..));
+        if let (true, Some(first)) = (queue.is_empty(), taken.first()) {
+            // The rest of what a thread began to write when there was nothing else to.
+            written = first.written;
+        }
+        queue.extend(taken.drain(..).map(|outgoing| outgoing.frame));
         let write = std::future::poll_fn(|context| {
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = Frame::pieces(queue.iter().map(Arc::as_ref), written, &mut pieces);
@@ -228,6 +307,9 @@ async fn write_all(mut sink: Sink, mut outgoing: mpsc::UnboundedReceiver<Arc<Fra
         {
             written -= frame.len();
             queue.pop_front();
+            if let Some(socket) = socket {
+                socket.unsent.fetch_sub(1, Ordering::AcqRel);
+            }
         }
         if queue.is_empty() {
             sink.flush().await?;

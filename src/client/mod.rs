@@ -4,6 +4,7 @@
 //!   Client        what applications call: futures for any runtime, and functions that block
 //!     table       what is asked and not yet answered: it outlives connections
 //!     link        one connection at a time, made again when it is lost: with pauses that grow, and what is unanswered sent again
+//!     socket      the connection in the hands of a thread that is alone with its request
 //!     feed        the events of a subscription or a long read, as far as they have come
 //! ```
 //!
@@ -31,6 +32,7 @@ mod feed;
 mod handle;
 mod link;
 mod options;
+mod socket;
 mod store;
 mod subscription;
 mod table;
@@ -38,5 +40,7 @@ mod tls;
 
 pub use events::{ClientEvents, ClientStreams, Reading};
 pub use handle::Client;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use link::{Network, Sink, Source};
 pub use options::ClientOptions;
 pub use subscription::ClientSubscription;

@@ -1,9 +1,9 @@
 //! The client as an [`EventStore`].
 
-use super::handle::{Client, unexpected};
+use super::handle::{Client, appended, one, position, unexpected, version};
 use crate::{
-    error::{Error, Result},
-    event::{InvalidInput, NewEvent, RecordedEvent, StreamName},
+    error::Result,
+    event::{NewEvent, RecordedEvent, StreamName},
     event_store::{
         Appended, BoxFuture, Capabilities, EventStore, EventSubscription, LoadedSnapshot, ReadAll, ReadStream,
         Snapshot, StreamAppend, Subscribe,
@@ -16,10 +16,7 @@ impl Client {
     async fn append_all(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
         // What is beyond a limit may not fit into a frame.
         StreamAppend::check(&appends)?;
-        match self.inner.ask(Request::Append(appends)).await? {
-            Response::Appended(appended) => Ok(appended),
-            other => Err(unexpected(&other)),
-        }
+        appended(self.inner.ask(Request::Append(appends)).await?)
     }
 
     async fn page(&self, request: Request) -> Result<Vec<RecordedEvent>> {
@@ -42,10 +39,7 @@ impl EventStore for Client {
         expected: ExpectedVersion,
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>> {
-        Box::pin(async move {
-            let appended = self.append_all(vec![StreamAppend::new(stream.clone(), expected, events)]).await?;
-            appended.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
-        })
+        Box::pin(async move { one(self.append_all(vec![StreamAppend::new(stream.clone(), expected, events)]).await?) })
     }
 
     fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
@@ -61,21 +55,11 @@ impl EventStore for Client {
     }
 
     fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
-        Box::pin(async move {
-            match self.inner.ask(Request::StreamVersion(stream.clone())).await? {
-                Response::Version(version) => Ok(version),
-                other => Err(unexpected(&other)),
-            }
-        })
+        Box::pin(async move { version(self.inner.ask(Request::StreamVersion(stream.clone())).await?) })
     }
 
     fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
-        Box::pin(async move {
-            match self.inner.ask(Request::LastPosition).await? {
-                Response::Position(position) => Ok(position),
-                other => Err(unexpected(&other)),
-            }
-        })
+        Box::pin(async move { position(self.inner.ask(Request::LastPosition).await?) })
     }
 
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>> {

@@ -2,9 +2,8 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     event::{InvalidInput, RecordedEvent},
-    event_store::{BoxFuture, EventSubscription, block_on, block_on_for},
+    event_store::{BoxFuture, EventSubscription, at_once, block_on, block_on_for},
     protocol::{Request, Response},
     version::Position,
 };
@@ -52,7 +51,7 @@ impl ClientSubscription {
                     return Poll::Ready(Ok(event));
                 }
                 Next::Item(Item::Stream(..)) => {}
-                Next::Taken { position, .. } => self.given = self.given.max(position),
+                Next::Taken { position } => self.given = self.given.max(position),
                 // A server does not end it without a reason; if one did, there is none to wait for.
                 Next::End => return Poll::Ready(Err(unexpected(&Response::Done))),
             }
@@ -66,7 +65,17 @@ impl ClientSubscription {
     /// As for [`crate::Subscription::next`]; and [`Error::Unauthorized`] when the server does not let the client in any more.
     #[allow(clippy::should_implement_trait)] // It has no end, and `None` would look like one.
     pub fn next(&mut self) -> Result<RecordedEvent> {
-        block_on(self.next_async())
+        match self.open.at_hand() {
+            Some(Next::Item(Item::Event(event))) => {
+                self.given = event.position();
+                Ok(event)
+            }
+            Some(Next::Taken { position }) => {
+                self.given = self.given.max(position);
+                block_on(self.next_async())
+            }
+            _ => block_on(self.next_async()),
+        }
     }
 
     /// The next event, if it comes within this time.
@@ -84,10 +93,7 @@ impl ClientSubscription {
     ///
     /// As for [`ClientSubscription::next`].
     pub fn try_next(&mut self) -> Result<Option<RecordedEvent>> {
-        match pin!(self.next_async()).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(event) => event.map(Some),
-            Poll::Pending => Ok(None),
-        }
+        at_once(self.next_async()).transpose()
     }
 
     /// The next event, for a task of any runtime. Dropping the future loses nothing.

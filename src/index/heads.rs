@@ -18,6 +18,8 @@ type Head = [u64; 4];
 pub(super) struct Heads {
     /// Empty until the first one is put.
     buckets: Vec<[Head; PLACES]>,
+    /// The place in its bucket of the one that was put last: the next is often of the same stream.
+    last: usize,
 }
 
 impl Heads {
@@ -32,11 +34,11 @@ impl Heads {
             self.buckets = vec![[[0; 4]; PLACES]; BUCKETS];
         }
         let Some(bucket) = self.buckets.get_mut(place(stream)) else { return };
-        let oldest = bucket.iter().enumerate().min_by_key(|(_, [.., position])| *position);
-        let at = bucket.iter().position(|head| is_of(head, stream)).or(oldest.map(|(at, _)| at));
-        if let Some(head) = at.and_then(|at| bucket.get_mut(at)) {
-            *head = [stream.key, stream.check.into(), version.get(), position.get()];
+        if !is_of(&bucket[self.last], stream) {
+            let oldest = || bucket.iter().enumerate().min_by_key(|(_, [.., position])| *position).map(|(at, _)| at);
+            self.last = bucket.iter().position(|head| is_of(head, stream)).or_else(oldest).unwrap_or_default();
         }
+        bucket[self.last] = [stream.key, stream.check.into(), version.get(), position.get()];
     }
 }
 

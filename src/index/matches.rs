@@ -87,8 +87,13 @@ impl Piece {
         }
     }
 
+    #[inline]
     fn load(&mut self, number: usize) -> Result<()> {
-        if let (Source::Run(run, list), true) = (&self.source, self.block_number != Some(number)) {
+        if self.block_number == Some(number) { Ok(()) } else { self.load_other(number) }
+    }
+
+    fn load_other(&mut self, number: usize) -> Result<()> {
+        if let Source::Run(run, list) = &self.source {
             let postings: Postings<'_> = run.postings(list)?;
             if number * BLOCK < postings.len() {
                 postings.block(number, &mut self.block).ok_or_else(|| run.bad_postings())?;
@@ -171,6 +176,7 @@ impl Matches {
         }
     }
 
+    #[inline]
     fn drop_empty(&mut self) {
         while self.pieces.front().is_some_and(|piece| piece.len() == 0) {
             self.pieces.pop_front();

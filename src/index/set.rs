@@ -268,13 +268,15 @@ impl Index {
         let state = self.shared.state.read();
         let until = state.last();
         // In a loop of its own: what is not in the caches is then waited for together.
-        let heads: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
-        let in_memory = |(stream, head): (&ListHash, Option<_>)| head.or_else(|| state.newest_in_parts(*stream, until));
-        let found: Vec<_> = streams.iter().zip(heads).map(in_memory).collect();
-        let runs = state.runs.clone();
+        let mut found: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
+        for (stream, found) in streams.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            *found = state.newest_in_parts(*stream, until);
+        }
+        let runs = found.contains(&None).then(|| state.runs.clone());
         drop(state);
         let looked = |(stream, found): (&ListHash, Option<_>)| {
-            let (version, position) = found.map_or_else(|| newest_in_runs(&runs, *stream, until), Ok)?;
+            let in_runs = || newest_in_runs(runs.as_deref().map_or(&[], Vec::as_slice), *stream, until);
+            let (version, position) = found.map_or_else(in_runs, Ok)?;
             Ok(Looked { version, position, until })
         };
         streams.iter().zip(found).map(looked).collect()

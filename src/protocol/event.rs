@@ -13,7 +13,8 @@
 //!            +----+-----------+-----------+-----------+---------------+--------------+- - - - - - - - - - - - - - - +
 //! ```
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
+use uuid::Uuid;
 
 use super::{
     Frame,
@@ -22,8 +23,8 @@ use super::{
 };
 use crate::{
     error::Result,
-    event::{NewEvent, Recorded, RecordedEvent},
-    version::Position,
+    event::{NewEvent, Recorded, RecordedEvent, Timestamp},
+    version::{Position, Version},
 };
 
 /// Bytes of a recorded event before its body.
@@ -105,10 +106,14 @@ pub(super) fn take_events(fields: &mut Fields) -> Result<Vec<RecordedEvent>> {
 }
 
 fn take_event(fields: &mut Fields) -> Result<RecordedEvent> {
-    let (position, version) = (fields.position()?, fields.version()?);
-    let (timestamp, id) = (fields.timestamp()?, fields.id()?);
-    let lengths = [fields.u16()?.into(), fields.u16()?.into(), fields.u32()? as usize];
-    let len = fields.u32()? as usize;
+    let head = fields.head::<EVENT_HEAD_BYTES>()?;
+    let mut head = &head[..];
+    let (position, version) = (Position::new(head.get_u64_le()), Version::new(head.get_u64_le()));
+    let timestamp = Timestamp::from_micros(head.get_i64_le());
+    // Its bytes stand as they are.
+    let id = Uuid::from_u128(head.get_u128()).into();
+    let lengths = [head.get_u16_le().into(), head.get_u16_le().into(), head.get_u32_le() as usize];
+    let len = head.get_u32_le() as usize;
     let body = fields.bytes(len)?;
     let mut event = RecordedEvent::none();
     event.become_body(Recorded { position, version, id, timestamp }, &body, 0..len, lengths)?;

@@ -48,6 +48,13 @@ impl Fields {
         Ok(self.rest.split_to(len))
     }
 
+    /// A head of fixed size, to be taken apart where all of it is at hand.
+    pub(super) fn head<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let head = *self.rest.first_chunk::<N>().ok_or_else(|| short("head"))?;
+        self.rest.advance(N);
+        Ok(head)
+    }
+
     pub(super) fn bool(&mut self) -> Result<bool> {
         Ok(self.u8()? != 0)
     }
@@ -65,10 +72,7 @@ impl Fields {
     }
 
     pub(super) fn id(&mut self) -> Result<EventId> {
-        let bytes = self.bytes(16)?;
-        let mut id = [0; 16];
-        id.copy_from_slice(&bytes);
-        Ok(uuid::Uuid::from_bytes(id).into())
+        self.head().map(|id| uuid::Uuid::from_bytes(id).into())
     }
 
     /// UTF-8 behind its length in two bytes.

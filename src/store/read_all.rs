@@ -66,10 +66,12 @@ impl Places {
                 Ok(Some(next))
             }
             Places::Selected(selection) => {
-                while let (Some(since), Some(next)) = (since.as_mut(), selection.peek()?) {
-                    match since.pass(index, next, until)? {
-                        late if late == next => break,
-                        late => selection.seek(late)?,
+                if let Some(since) = since {
+                    while let Some(next) = selection.peek()? {
+                        match since.pass(index, next, until)? {
+                            late if late == next => break,
+                            late => selection.seek(late)?,
+                        }
                     }
                 }
                 selection.next()

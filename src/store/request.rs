@@ -39,6 +39,8 @@ struct Stream {
     category: Option<ListHash>,
     /// What was found before the lock was taken.
     looked: Looked,
+    /// Under the lock: what it is at.
+    version: Version,
     /// The stream's newest ids, when they had to be read.
     recent: Option<Recent>,
 }
@@ -76,7 +78,7 @@ impl Store {
         let all_looked = index.look(&lists)?;
         for ((append, list), looked) in appends.iter().zip(lists).zip(all_looked) {
             let category = recorded::category_list(index, append.stream.as_str());
-            streams.push(Stream { list, category, looked, recent: None });
+            streams.push(Stream { list, category, looked, version: looked.version, recent: None });
             topics.push(list.topic());
             topics.extend(category.map(ListHash::topic));
             for event in &append.events {
@@ -150,7 +152,6 @@ impl Request {
         if sequencing.is_new_segment() {
             index.freeze();
         }
-        let mut newest = Vec::with_capacity(self.streams.len());
         let known = index.last();
         for (append, stream) in self.appends.iter().zip(&mut self.streams) {
             let Looked { version, position, until } = stream.looked;
@@ -160,9 +161,9 @@ impl Request {
             if !append.expected.accepts(version) || is_suspect(append, stream, version, recents) {
                 return Ok(Sequenced::Stopped(position));
             }
-            newest.push(version);
+            stream.version = version;
         }
-        let placed = self.place(&newest, sequencing, index);
+        let placed = self.place(sequencing, index);
         let mut recents = recents.lock();
         for (append, stream) in self.appends.iter().zip(&self.streams) {
             recents.extend(stream.list, append.events.iter().map(|event| event.id));
@@ -170,35 +171,35 @@ impl Request {
         Ok(Sequenced::Placed(placed))
     }
 
-    fn place(&mut self, newest: &[Version], sequencing: &mut Sequencing<'_>, index: &Index) -> Vec<Appended> {
+    fn place(&mut self, sequencing: &mut Sequencing<'_>, index: &Index) -> Vec<Appended> {
         let Request { appends, streams, draft, events, topics } = self;
-        let mut first = sequencing.next();
-        let mut versions = Vec::with_capacity(draft.len());
+        let first = sequencing.next();
+        let mut count = 0;
         let mut placed = Vec::with_capacity(appends.len());
-        for ((append, stream), version) in appends.iter().zip(streams).zip(newest) {
-            recorded::place(draft, versions.len(), append.events.len(), *version);
-            let count = append.events.len() as u64;
-            versions.extend((1..=count).map(|behind| (version.plus(behind), stream.list, stream.category)));
-            let last = first.plus(count - 1);
-            placed.push(Appended { first_version: version.next(), version: version.plus(count), position: last });
-            first = last.next();
+        for (append, Stream { version, .. }) in appends.iter().zip(&*streams) {
+            recorded::place(draft, count, append.events.len(), *version);
+            count += append.events.len();
+            let last = version.plus(append.events.len() as u64);
+            let position = first.plus(count as u64).previous();
+            placed.push(Appended { first_version: version.next(), version: last, position });
         }
         let sequenced = sequencing.push(draft, topics);
-        index.add(events.iter().zip(versions).enumerate().map(
-            |(at, ((event_type, time), (version, stream, category)))| {
-                let start = draft.offset(at);
-                let indexed = Indexed {
-                    position: sequenced.first.plus(at as u64),
-                    offset: sequenced.offset + start as u64,
-                    version,
-                    time: *time,
-                    stream,
-                    event_type: *event_type,
-                    category,
-                };
-                (indexed, (draft.offset(at + 1) - start) as u64)
-            },
-        ));
+        let of_streams = appends.iter().zip(&*streams).flat_map(|(append, stream)| {
+            (1..=append.events.len() as u64).map(move |behind| (stream.version.plus(behind), stream))
+        });
+        index.add(events.iter().zip(of_streams).enumerate().map(|(at, ((event_type, time), (version, stream)))| {
+            let start = draft.offset(at);
+            let indexed = Indexed {
+                position: sequenced.first.plus(at as u64),
+                offset: sequenced.offset + start as u64,
+                version,
+                time: *time,
+                stream: stream.list,
+                event_type: *event_type,
+                category: stream.category,
+            };
+            (indexed, (draft.offset(at + 1) - start) as u64)
+        }));
         placed
     }
 }

@@ -249,5 +249,5 @@ fn other_user() -> Option<(u32, u32)> {
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().map_err(io::Error::from).unwrap().port()
+    listener.local_addr().unwrap().port()
 }

@@ -39,9 +39,9 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     // The bytes on the wire: no sockets.
     ("protocol", &[GROUND, &["event_store"]]),
     // The doors of the decoders, for fuzzing.
-    ("fuzzing", &[&["log", "index", "store", "protocol"]]),
+    ("fuzzing", &[&["log", "index", "store", "protocol", "server"]]),
     // The same contract over engines that run elsewhere.
-    ("backend", &[GROUND, &["event_store", "runtime", "postgres"]]),
+    ("backend", &[GROUND, &["layout", "event_store", "runtime", "postgres"]]),
     // Both ends of the wire. They meet nowhere else.
     ("server", &[GROUND, &["event_store", "store", "protocol"]]),
     ("client", &[GROUND, &["event_store", "protocol", "runtime"]]),
