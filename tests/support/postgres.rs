@@ -8,10 +8,11 @@
 //! ```
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::{
     fs,
-    io::{self, Write},
+    io::Write,
     net::TcpListener,
     os::unix::{
         fs::chown,
