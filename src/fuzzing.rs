@@ -50,7 +50,7 @@ pub fn frame(bytes: &[u8]) {
 
 /// A whole session with a server of this store: what a client sends behind a byte that says how. To be driven by a tokio runtime with time.
 #[cfg(all(feature = "server", feature = "client"))]
-pub async fn session(store: &crate::Store, bytes: &[u8]) {
+pub async fn session(store: &crate::store::Store, bytes: &[u8]) {
     crate::server::fuzzing::session(store, bytes).await;
 }
 

@@ -5,6 +5,10 @@
 #[path = "../support/nats.rs"]
 mod nats;
 
+mod cluster;
+mod refusals;
+mod support;
+
 /// Every promise of the contract.
 mod contract {
     mod alone {
