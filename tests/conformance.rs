@@ -1,6 +1,6 @@
 //! Every store of the crate keeps the contract of the trait.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod memory {
     use factlog::{

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod failing;
+#[cfg(feature = "cli")]
+mod import;
 mod killed;
 mod proxy;
 mod schema;

@@ -8,10 +8,11 @@
 //! ```
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::{
     fs,
-    io::{self, Write},
+    io::Write,
     net::TcpListener,
     os::unix::{
         fs::chown,
@@ -249,5 +250,5 @@ fn other_user() -> Option<(u32, u32)> {
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().map_err(io::Error::from).unwrap().port()
+    listener.local_addr().unwrap().port()
 }
