@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench                  all of them, then one table
 //! cargo bench -- append        those whose group or case has this in its name
+//! cargo bench --features engines -- engines    on other engines, which must be installed
 //! cargo bench -- --picture     draws docs/figures.svg of what was measured last
 //! ```
 //!
@@ -18,6 +19,8 @@
 mod append;
 mod device;
 mod disk;
+#[cfg(feature = "engines")]
+mod engines;
 mod import;
 mod machine;
 mod model;
@@ -80,6 +83,8 @@ fn measure(criterion: &mut Criterion, wanted: &dyn Fn(&str, &str) -> bool) -> Ve
             }
         }
     }
+    #[cfg(feature = "engines")]
+    engines::measure(criterion, &|case| wanted("engines", case), &mut |figure| figures.add(figure));
     let in_library = ["read", "open", "disk"];
     let opening = ["1 thousand events", "million events", "RssAnon", "after a kill"];
     let cases = read::CASES.map(|(case, _)| case).into_iter().chain(opening).chain(["use"]);

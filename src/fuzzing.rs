@@ -48,6 +48,12 @@ pub fn frame(bytes: &[u8]) {
     }
 }
 
+/// A whole session with a server of this store: what a client sends behind a byte that says how. To be driven by a tokio runtime with time.
+#[cfg(all(feature = "server", feature = "client"))]
+pub async fn session(store: &crate::store::Store, bytes: &[u8]) {
+    crate::server::fuzzing::session(store, bytes).await;
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -87,5 +93,25 @@ mod tests {
             }
             assert!(inputs > 0, "{target} has no seed");
         }
+    }
+
+    #[cfg(all(feature = "server", feature = "client"))]
+    #[test]
+    fn a_session_stands_what_is_kept_for_fuzzing_whole_and_cut() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = crate::Store::open(directory.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/session");
+        let mut inputs = 0;
+        for entry in fs::read_dir(corpus).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            inputs += 1;
+            for how in 0..8 {
+                let input = [&[how], &bytes[1..]].concat();
+                runtime.block_on(super::session(&store, &input));
+                runtime.block_on(super::session(&store, &input[..1 + (input.len() - 1) * 2 / 3]));
+            }
+        }
+        assert!(inputs > 0 && store.last_position() > crate::Position::START, "nothing was appended");
     }
 }

@@ -80,6 +80,27 @@ fn a_reader_gives_only_what_was_durable_when_it_was_made_however_much_was_sealed
 }
 
 #[test]
+fn nothing_is_copied_out_of_the_segment_that_is_written_to_and_what_was_read_stays_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let store = Options::new().first_segment_bytes(128 << 10).segment_bytes(128 << 10).open(dir.path()).unwrap();
+    let read = |from: u64| {
+        let from = ReadStream::new(&name("a-1")).from(Version::new(from));
+        store.read_stream(from).map(|event| event.unwrap()).collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    while store.stats().segments < 3 {
+        (0..100).for_each(|_| append(&store, "a-1", "A", 1));
+        all.extend(read(all.len() as u64 + 1));
+        assert_eq!(all, read(1));
+    }
+    // Records of one size: in one map they lie as far apart as in the file, in buffers of their own anywhere.
+    let at = |event: usize| all[event].payload_slice().as_ptr() as usize;
+    let apart = at(1) - at(0);
+    assert_eq!(at(99) - at(0), 99 * apart, "the first hundred were read when they were all there was");
+    assert!(apart < 300, "{apart}");
+}
+
+#[test]
 fn what_is_lent_is_what_is_given_away() {
     let dir = TempDir::new().unwrap();
     let store = Options::new().first_segment_bytes(8 << 10).segment_bytes(8 << 10).open(dir.path()).unwrap();

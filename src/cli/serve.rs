@@ -94,6 +94,8 @@ fn log(form: LogForm, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // When nobody takes the log any more, it would be complained about there as well, and that is a panic.
+    let log = log.log_internal_errors(false);
     // Somebody else's log in this process stays as it is.
     let _ = match form {
         LogForm::Human => log.try_init(),

@@ -2,9 +2,8 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     event::{InvalidInput, RecordedEvent},
-    event_store::{BoxFuture, EventSubscription, block_on, block_on_for},
+    event_store::{BoxFuture, EventSubscription, at_once, block_on, block_on_for},
     protocol::{Request, Response},
     version::Position,
 };
@@ -94,10 +93,7 @@ impl ClientSubscription {
     ///
     /// As for [`ClientSubscription::next`].
     pub fn try_next(&mut self) -> Result<Option<RecordedEvent>> {
-        match pin!(self.next_async()).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(event) => event.map(Some),
-            Poll::Pending => Ok(None),
-        }
+        at_once(self.next_async()).transpose()
     }
 
     /// The next event, for a task of any runtime. Dropping the future loses nothing.

@@ -117,6 +117,14 @@ pub fn block_on_for<F: Future>(future: F, time: Duration) -> Option<F::Output> {
     }
 }
 
+/// What a future gives at once, if it does.
+pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

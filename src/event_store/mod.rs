@@ -28,7 +28,7 @@ mod stats;
 mod subscribe;
 mod watch;
 
-pub(crate) use block_on::leave_to_this_thread;
+pub(crate) use block_on::{at_once, leave_to_this_thread};
 pub use block_on::{block_on, block_on_for};
 pub use capabilities::Capabilities;
 pub use contract::{Appended, BoxFuture, EventStore, StreamAppend};

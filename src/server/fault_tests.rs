@@ -240,10 +240,10 @@ fn a_panic_in_a_connections_task_ends_that_connection_alone_and_gives_back_all_t
         }
     });
     until("the connection is over", || serving.metric("factlog_connections") == 1);
-    assert_eq!(serving.metric("factlog_panics_total"), 1);
-    assert_eq!(serving.metric("factlog_subscriptions"), 1);
-    assert_eq!(serving.metric("factlog_request_bytes_in_flight"), 0);
-    assert_eq!(serving.metric("factlog_response_bytes_in_flight"), 0);
+    until("its end is noticed", || serving.metric("factlog_panics_total") == 1);
+    until("its subscription is over", || serving.metric("factlog_subscriptions") == 1);
+    until("its bytes are given back", || serving.metric("factlog_request_bytes_in_flight") == 0);
+    until("and those of its answers", || serving.metric("factlog_response_bytes_in_flight") == 0);
     // The other goes on over the same connection, and there is room for one more.
     client.append(&stream("b"), ExpectedVersion::NoStream, vec![event(b"y")]).unwrap();
     assert_eq!(subscription.next().unwrap().stream(), stream("a"));
@@ -276,4 +276,37 @@ fn a_panic_in_a_request_is_its_answer_and_all_others_of_the_connection_go_on() {
     assert_eq!(live.next().unwrap().payload(), "3");
     assert_eq!(serving.metric("factlog_connections_accepted_total"), 1, "over one connection");
     assert_eq!(serving.metric("factlog_request_bytes_in_flight"), 0);
+}
+
+/// Status and body of what is answered over HTTP.
+async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn when_the_disk_fails_the_server_is_alive_and_not_ready_and_reads_go_on() {
+    let mut serving = Serving::new(ServerOptions::new().shutdown_time(LONG));
+    let listener = serving.run(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let http = listener.local_addr().unwrap();
+    serving.runtime.as_ref().unwrap().spawn(super::http::serve(listener, serving.common.clone()));
+    let client = serving.client();
+    client.append(&stream("a"), ExpectedVersion::Any, vec![event(b"1")]).unwrap();
+    assert_eq!(serving.run(get(http, "/ready")), ("200".into(), "ready\n".into()));
+    serving.disk.fail_syncs();
+    let appended = client.append(&stream("a"), ExpectedVersion::Any, vec![event(b"2")]);
+    assert!(matches!(appended, Err(Error::OutcomeUnknown { .. })), "{appended:?}");
+    let (status, reason) = serving.run(get(http, "/ready"));
+    assert!(status == "503" && reason.contains("unknown"), "{status} {reason}");
+    assert_eq!(serving.run(get(http, "/health")), ("200".into(), "alive\n".into()));
+    assert_eq!(client.read(&stream("a")).map(Result::unwrap).count(), 1);
+    drop(serving.stop.take());
+    until("it shuts down", || serving.common.shutdown.is_now());
+    assert_eq!(serving.run(get(http, "/ready")), ("503".into(), "shutting down\n".into()));
+    assert_eq!(serving.run(get(http, "/health")).0, "200");
 }

@@ -154,12 +154,40 @@ struct Connections {
     number: u64,
 }
 
+/// Of so many descriptors that the process may have, how many connections leave to the store and to everybody else.
+fn spared(descriptors: usize) -> usize {
+    (descriptors / 4).clamp(32, 4 * REFUSALS)
+}
+
+/// How many connections there may be, so that clients do not take the descriptors that the store needs to write.
+fn room(wanted: usize) -> usize {
+    let wanted = wanted.min(Semaphore::MAX_PERMITS);
+    let Some(descriptors) = descriptors() else { return wanted };
+    let most = descriptors.saturating_sub(spared(descriptors)).max(1);
+    if most < wanted {
+        warn!(descriptors, connections = most, "the limit of open files leaves room for fewer connections");
+    }
+    wanted.min(most)
+}
+
+/// How many descriptors this process may have.
+#[cfg(unix)]
+fn descriptors() -> Option<usize> {
+    usize::try_from(rustix::process::getrlimit(rustix::process::Resource::Nofile).current?).ok()
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> Option<usize> {
+    None
+}
+
 impl Connections {
     fn new(common: &Common) -> Connections {
+        let refusals = descriptors().map_or(REFUSALS, |descriptors| spared(descriptors) / 4);
         Connections {
             tasks: JoinSet::new(),
-            room: Arc::new(Semaphore::new(common.options.connections.min(Semaphore::MAX_PERMITS))),
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            room: Arc::new(Semaphore::new(room(common.options.connections))),
+            refusals: Arc::new(Semaphore::new(refusals)),
             metrics: common.metrics.clone(),
             number: 0,
         }

@@ -25,12 +25,16 @@
 mod access;
 mod budget;
 mod connection;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod fault_tests;
+#[cfg(all(feature = "client", any(test, fuzzing)))]
+pub(crate) mod fuzzing;
 mod http;
 mod listener;
 mod metrics;
 mod network;
+#[cfg(all(test, feature = "client"))]
+mod network_tests;
 mod options;
 mod page;
 mod reader;

@@ -1,14 +1,11 @@
 //! From bytes to frames, within the budgets and the time limits.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::budget::{Budgets, Held};

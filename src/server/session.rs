@@ -274,7 +274,7 @@ impl Session {
     fn subscribe(&mut self, id: u64, resume: Resume, credit: u32, ticket: Ticket) -> Result<(), (Error, Ticket)> {
         let cursor = if let Start::Cursor(name) = &resume.subscribe.start { Some(name.clone()) } else { None };
         let start = resume.behind.unwrap_or_default();
-        let follower = self.with.metrics.follow(start);
+        let follower = self.with.metrics.follow(start, cursor.clone());
         match self.streamed.begin(id, credit, cursor, follower) {
             Ok(entry) => {
                 let following = subscription::follow(id, resume, entry, self.with.clone(), ticket);

@@ -1,18 +1,13 @@
 //! Subscriptions to the embedded store.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::poll_fn, time::Duration};
 
 use super::{Store, request::topics_of_category};
 use crate::{
     error::Result,
     event::RecordedEvent,
     event_store::{
-        BoxFuture, CursorName, EventSubscription, Followed, Following, ReadAll, Subscribe, Topic, block_on,
+        BoxFuture, CursorName, EventSubscription, Followed, Following, ReadAll, Subscribe, Topic, at_once, block_on,
         block_on_for,
     },
     version::Position,
@@ -95,10 +90,7 @@ impl Subscription {
     ///
     /// As for [`Subscription::next`].
     pub fn try_next(&mut self) -> Result<Option<RecordedEvent>> {
-        match pin!(self.next_async()).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(event) => event.map(Some),
-            Poll::Pending => Ok(None),
-        }
+        at_once(self.next_async()).transpose()
     }
 
     /// The next event, for a task. Needs no particular runtime; dropping the future loses nothing.

@@ -1,16 +1,25 @@
-//! Copies into PostgreSQL and out of it, on a server of the tests' own, and the commands that work on it as on a directory.
+//! Copies into other engines and out of them, on servers of the tests' own, and the commands that work on them as on a directory.
 
+#[cfg(feature = "jetstream")]
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg(feature = "jetstream")]
+use factlog::{EventStore, block_on};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
     copied, copy, exported, factlog, filled,
-    interrupted::{MANY, begun, seen},
-    postgres::{PASSWORD, Postgres, USER},
+    interrupted::{MANY, begun, said, seen},
     process::Process,
     support::finish,
     text,
 };
+
+#[cfg(feature = "jetstream")]
+use crate::nats;
+#[cfg(feature = "postgres")]
+use crate::postgres::{PASSWORD, Postgres, USER};
 
 const AT: &str = "2018-08-15T12:00:00Z";
 
@@ -20,44 +29,65 @@ fn events(store: &str) -> Vec<String> {
     exported(store).into_iter().map(bare).collect()
 }
 
+#[cfg(feature = "postgres")]
 fn last(store: &str) -> u64 {
     let run = factlog(&["--store", store, "read", "--backwards", "--limit", "1"]);
     run.lines().first().map_or(0, |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap())
 }
 
-#[test]
-fn a_store_goes_into_a_database_and_through_a_server_back_into_a_directory() {
-    let directory = tempfile::tempdir().unwrap();
-    let [from, served, to] = ["from", "served", "to"].map(|name| directory.path().join(name));
-    filled(&from, 2000);
-    let (one, two) = (Postgres::shared().database(), Postgres::shared().database());
-    let server = Process::on(&served, "127.0.0.1:0");
-    let line = copied(text(&from), &one);
-    let mut again = copied(text(&from), &one);
-    assert_eq!((again["copied"].as_u64(), &again["checksum"]), (Some(0), &line["checksum"]));
-    for (from, to) in [(&*one, &*two), (&two, &server.url()), (&server.url(), text(&to))] {
-        again = copied(from, to);
-        assert_eq!(again, line);
-    }
-    assert!(exported(text(&to)) == exported(text(&from)));
-    assert!(events(&one) == events(text(&from)));
-    let other = "{\"type\":\"T\",\"data\":1}\n";
-    finish(crate::process::factlog().args(["--store", &two, "append", "own"]), other.as_bytes());
-    let refused = copy(text(&from), &two);
-    assert!(refused.code == Some(2) && refused.stderr.contains("its last event at position"), "{refused:?}");
+/// The addresses of new stores, one in each engine that this was built with.
+fn fresh() -> Vec<String> {
+    vec![
+        #[cfg(feature = "postgres")]
+        Postgres::shared().database(),
+        #[cfg(feature = "jetstream")]
+        {
+            static LOGS: AtomicUsize = AtomicUsize::new(0);
+            nats::alone().address(&format!("copy-{}", LOGS.fetch_add(1, Ordering::Relaxed)))
+        },
+    ]
 }
 
 #[test]
-fn commands_do_the_same_on_a_database_as_on_a_directory() {
+fn a_store_goes_through_each_engine_and_a_server_back_into_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let [from, served, to] = ["from", "served", "to"].map(|name| directory.path().join(name));
+    filled(&from, 1000);
+    let server = Process::on(&served, "127.0.0.1:0");
+    let (first, mut second) = (fresh(), fresh());
+    // From each engine into each other and itself, too.
+    second.reverse();
+    let ends = [vec![text(&from).to_owned()], first.clone(), second, vec![server.url(), text(&to).to_owned()]].concat();
+    let line = copied(&ends[0], &ends[1]);
+    let again = copied(&ends[0], &ends[1]);
+    assert_eq!((again["copied"].as_u64(), &again["checksum"]), (Some(0), &line["checksum"]));
+    for pair in ends[1..].windows(2) {
+        assert_eq!(copied(&pair[0], &pair[1]), line, "{pair:?}");
+    }
+    assert!(exported(text(&to)) == exported(text(&from)));
+    let other = "{\"type\":\"T\",\"data\":1}\n";
+    for engine in first {
+        assert!(events(&engine) == events(text(&from)), "{engine}");
+        finish(crate::process::factlog().args(["--store", &engine, "append", "own"]), other.as_bytes());
+        let refused = copy(text(&from), &engine);
+        assert!(refused.code == Some(2) && refused.stderr.contains("its last event at position"), "{refused:?}");
+    }
+}
+
+#[test]
+fn commands_do_the_same_on_each_engine_as_on_a_directory() {
+    fresh().iter().for_each(|engine| do_the_same(engine));
+}
+
+fn do_the_same(engine: &str) {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path().join("store");
-    let there = Postgres::shared().database();
     let both = |arguments: &[&str], input: &str| {
         let views = directory.path().join("there.sqlite");
         let views: &[&str] = if arguments[0] == "orders" { &["--views", text(&views)] } else { &[] };
         let on_here =
             finish(crate::process::factlog().args(["--store", text(&here)]).args(arguments), input.as_bytes());
-        let there = [&["--store", &there], arguments, views].concat();
+        let there = [&["--store", engine], arguments, views].concat();
         let on_there = finish(crate::process::factlog().args(there), input.as_bytes());
         assert_eq!((on_here.code, on_here.lines().len()), (on_there.code, on_there.lines().len()), "{on_there:?}");
         (on_here, on_there)
@@ -95,6 +125,7 @@ fn commands_do_the_same_on_a_database_as_on_a_directory() {
     assert!(stats.get("segments").is_none());
 }
 
+#[cfg(feature = "postgres")]
 #[test]
 fn a_copy_into_a_database_goes_on_when_it_and_the_server_are_killed() {
     let postgres = Postgres::new();
@@ -128,6 +159,49 @@ fn a_copy_into_a_database_goes_on_when_it_and_the_server_are_killed() {
     assert!(exported(text(&to)) == exported(text(&from)));
 }
 
+#[cfg(feature = "jetstream")]
+#[test]
+fn a_copy_into_a_cluster_goes_on_when_it_and_the_leader_are_killed_and_when_all_are() {
+    let mut nats = nats::Nats::cluster();
+    let url = nats.address("killed");
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    filled(&from, MANY / 3);
+    // A command that begins while a node is down cannot know whether that node syncs: who watches is there before.
+    let watching = nats.open("killed");
+    let last = || block_on(watching.last_position()).unwrap().get();
+    let arguments = ["copy", "--from", text(&from), "--to", &url];
+    let mut copying = begun(&arguments);
+    let (mut kills, mut before) = (0, 0);
+    while kills < 3 && seen(&mut copying, || last() > before) {
+        match kills {
+            0 => {
+                let leader = nats.leader("killed");
+                nats.nodes[leader].kill();
+                before = last();
+                assert!(seen(&mut copying, || last() > before), "without the leader: {}", said(&mut copying));
+                nats.restart();
+            }
+            1 => {
+                nats.nodes.iter_mut().for_each(nats::Node::kill);
+                nats.restart();
+            }
+            _ => {
+                kill_process(Pid::from_child(&copying), Signal::KILL).unwrap();
+                copying.wait().unwrap();
+                copying = begun(&arguments);
+            }
+        }
+        kills += 1;
+        before = last();
+    }
+    assert_eq!(kills, 3, "this shows nothing");
+    assert_eq!(copying.wait().unwrap().code(), Some(0));
+    assert_eq!(copied(&url, text(&to))["events"], copied(text(&from), &url)["events"]);
+    assert!(exported(text(&to)) == exported(text(&from)));
+}
+
+#[cfg(feature = "postgres")]
 #[test]
 fn a_password_comes_from_a_file_and_is_in_nothing_that_is_printed() {
     let directory = tempfile::tempdir().unwrap();

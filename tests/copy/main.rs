@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "jetstream"))]
 mod engines;
 mod interrupted;
+#[cfg(feature = "jetstream")]
+#[path = "../support/nats.rs"]
+mod nats;
+#[cfg(any(feature = "postgres", feature = "jetstream"))]
+mod orders;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -5,6 +5,12 @@
 #[path = "../support/nats.rs"]
 mod nats;
 
+mod cluster;
+#[cfg(feature = "cli")]
+mod import;
+mod refusals;
+mod support;
+
 /// Every promise of the contract.
 mod contract {
     mod alone {

@@ -1,6 +1,10 @@
 //! `factlog serve` as a process of its own, and the other commands through it.
 
-use std::{io::Write, process::Stdio, time::Duration};
+use std::{
+    io::{Read, Write},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use factlog::{
     Error, ExpectedVersion, Position, ReadAll, Store, Version,
@@ -116,6 +120,43 @@ fn settings_are_taken_from_arguments_then_the_environment_then_the_file() {
     for message in ["serving", "opened", "refused", "closed", "shut down"] {
         assert!(messages.contains(&message), "no `{message}` in {messages:?}");
     }
+}
+
+#[test]
+fn clients_leave_the_store_the_descriptors_that_it_needs() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let serve = "ulimit -n 64; exec \"$0\" --store \"$1\" serve --listen 127.0.0.1:0";
+    command.args(["-c", serve, env!("CARGO_BIN_EXE_factlog")]).arg(directory.path().join("store"));
+    let mut server = Process::start(&mut command);
+    let mut clients = Vec::new();
+    let refused = loop {
+        assert!(clients.len() < 100);
+        match Client::connect(&server.url()) {
+            Ok(client) => clients.push(client),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(refused.contains("as many connections as it may have"), "{refused}");
+    assert!(clients.len() >= 16);
+    // The first append makes a segment, and the manifest anew.
+    clients[0].append(&stream("a"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+    assert_eq!(server.kill(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_any_more_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let mut command = factlog();
+    command.arg("--store").arg(directory.path().join("store")).args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = Process::start(&mut command);
+    drop(server.child.stderr.take());
+    for _ in 0..3 {
+        let client = Client::connect(&server.url()).unwrap();
+        client.append(&stream("a"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+    }
+    assert_eq!(server.kill(Signal::TERM), Some(0));
 }
 
 #[test]

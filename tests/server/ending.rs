@@ -1,10 +1,12 @@
 //! How connections and the server end, and what is seen of it from outside.
 
-use std::{net::TcpStream, thread};
+use std::{net::TcpStream, thread, time::Duration};
 
 use factlog::{CursorName, Error, ExpectedVersion, Position, Subscribe, Version};
 
-use crate::support::{Served, append_body, descriptors, event, frame, get, patient, preamble, stream, text, until};
+use crate::support::{
+    LONG, Served, append_body, descriptors, event, frame, get, patient, preamble, stream, text, until,
+};
 
 #[test]
 fn a_shutdown_answers_the_appends_that_are_under_way_and_ends_subscriptions_where_they_can_go_on() {
@@ -38,6 +40,48 @@ fn a_shutdown_answers_the_appends_that_are_under_way_and_ends_subscriptions_wher
     served.stop();
     assert_eq!(served.store.last_position(), Position::new(50));
     assert!(TcpStream::connect(served.address).is_err());
+}
+
+#[test]
+fn a_shutdown_waits_no_longer_than_it_may_for_who_does_not_read() {
+    let options = patient().write_time(LONG * 60).shutdown_time(Duration::from_millis(200));
+    let mut served = Served::with(options);
+    for _ in 0..40 {
+        served.store.append(&stream("big"), ExpectedVersion::Any, vec![event(vec![0; 1 << 20])]).unwrap();
+    }
+    let mut lazy = served.greeted();
+    let body = [&[1, 255, 255, 255, 255][..], &text("big"), &1u64.to_le_bytes(), &[255; 16], &[0]].concat();
+    lazy.send(&frame(2, 4, &body));
+    until("it does not take what is sent", || served.metric("factlog_response_bytes_in_flight") > 8e6);
+    served.stop();
+    assert!(TcpStream::connect(served.address).is_err());
+    // Nobody holds the store any more.
+    let Served { store, .. } = &served;
+    store.append(&stream("after"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+}
+
+#[test]
+fn the_description_names_each_metric_and_no_other() {
+    let served = Served::new();
+    let client = served.client();
+    let _subscription = client.subscribe(Subscribe::new().cursor(CursorName::new("mailer").unwrap())).unwrap();
+    let (_, shown) = get(served.http.unwrap(), "/metrics");
+    // A counter is shown with `_total`, a histogram by its buckets, sum and count.
+    let mut shown: Vec<String> = (shown.lines())
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| match line.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, _) => name.to_owned(),
+        })
+        .collect();
+    let described = include_str!("../../docs/operations.md");
+    let mut described: Vec<String> = (described.lines().filter(|line| line.starts_with("| `factlog_")))
+        .flat_map(|line| line.split('|').nth(1).unwrap().split(','))
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .collect();
+    shown.sort();
+    described.sort();
+    assert_eq!(described, shown);
 }
 
 #[test]
@@ -96,6 +140,37 @@ fn health_readiness_and_metrics_are_answered_over_http() {
     until("the subscription is over", || served.metric("factlog_subscriptions") == 0.0);
     served.stop();
     assert!(TcpStream::connect(http).is_err());
+}
+
+#[test]
+fn the_lag_of_subscriptions_is_shown_for_the_last_of_all_and_for_a_hundred_cursors() {
+    let served = Served::new();
+    for _ in 0..30 {
+        served.store.append(&stream("a"), ExpectedVersion::Any, vec![event(vec![0; 1000])]).unwrap();
+    }
+    let mailer = |name: &str| Subscribe::new().cursor(CursorName::new(name).unwrap());
+    // One has got everything. The others have credit for nothing, and begin where their cursors are.
+    let client = served.client();
+    let mut fast = client.subscribe(mailer("fast")).unwrap();
+    (0..30).for_each(|_| drop(fast.next().unwrap()));
+    let mut raw = served.greeted();
+    for number in 0..120u64 {
+        let name = CursorName::new(format!("slow-{number}")).unwrap();
+        served.store.save_cursor(&name, Position::new(number % 30)).unwrap();
+        let body = [&[0, 0, 0, 0, 0, 1][..], &text(name.as_str()), &[0, 0, 0, 0]].concat();
+        raw.send(&frame(10 + number, 8, &body));
+        assert_eq!(raw.receive().unwrap().1, 0x8006);
+    }
+    let (_, shown) = get(served.http.unwrap(), "/metrics");
+    let lag: Vec<_> = shown.lines().filter(|line| line.starts_with("factlog_cursor_lag_events{")).collect();
+    assert_eq!(lag.len(), 100);
+    assert!(lag.contains(&"factlog_cursor_lag_events{cursor=\"slow-0\"} 30"), "{lag:?}");
+    assert!(lag.contains(&"factlog_cursor_lag_events{cursor=\"slow-35\"} 25"), "{lag:?}");
+    assert_eq!(served.metric("factlog_subscription_lag_events"), 30.0);
+    drop(raw);
+    until("only one is left", || served.metric("factlog_subscriptions") == 1.0);
+    assert_eq!(served.metric("factlog_cursor_lag_events{cursor=\"fast\"}"), 0.0);
+    assert_eq!(served.metric("factlog_subscription_lag_events"), 0.0);
 }
 
 #[test]

@@ -178,6 +178,26 @@ fn a_connection_that_is_cut_in_the_middle_of_an_append_leaves_all_of_it_or_nothi
 }
 
 #[test]
+fn a_connection_that_is_reset_in_the_middle_of_an_append_leaves_nothing_of_it_and_disturbs_nobody() {
+    let served = Served::new();
+    let client = served.client();
+    let whole = frame(2, 3, &append_body("reset", 7, &[b'x'; 200_000]));
+    for round in 0..20 {
+        let mut raw = served.greeted();
+        // An answer that is not read: what is closed with it unread is reset.
+        raw.send(&frame(3, 2, &[]));
+        raw.0.peek(&mut [0]).unwrap();
+        raw.send(&whole[..whole.len() * (round + 1) / 21]);
+        drop(raw);
+        client.append(&stream("other"), ExpectedVersion::Any, vec![event("x")]).unwrap();
+    }
+    crate::support::until("they are gone", || served.connections() == 1);
+    assert_eq!(served.store.last_position(), Position::new(20));
+    assert_eq!(served.metric("factlog_request_bytes_in_flight"), 0.0);
+    assert_eq!(served.metric("factlog_connections_accepted_total"), 21.0, "the client kept its connection");
+}
+
+#[test]
 fn whoever_says_no_more_still_hears_the_answers_to_everything_they_asked() {
     let served = Served::new();
     let mut raw = served.greeted();

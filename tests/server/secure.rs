@@ -3,7 +3,7 @@
 use std::{io::Read, net::SocketAddr};
 
 use factlog::{
-    Error, ExpectedVersion, Position, ReadAll, Store, Subscribe,
+    CodecId, Error, EventType, ExpectedVersion, Position, ReadAll, Snapshot, Store, StreamAppend, Subscribe, Version,
     client::ClientOptions,
     server::{Role, ServeError, Server, ServerOptions, Token},
 };
@@ -102,6 +102,18 @@ fn a_token_decides_who_may_do_what() {
     assert!(refused(shop.stream_version(&stream("user-1")).map(drop)));
     assert!(refused(shop.read(&stream("user-1")).next().unwrap().map(drop)));
 
+    // Of several streams all must be allowed, or nothing is stored.
+    let both =
+        ["order-1", "user-1"].map(|name| StreamAppend::new(stream(name), ExpectedVersion::Any, vec![event("x")]));
+    assert!(refused(shop.append_streams(both.to_vec()).map(drop)));
+    assert_eq!(root.stats().unwrap().events, 5);
+    let snapshot = |name: &str| Snapshot::new(&stream(name), Version::FIRST, CodecId::JSON, 1, "{}");
+    assert!(refused(reader.save_snapshot(snapshot("order-1"))) && refused(shop.save_snapshot(snapshot("user-1"))));
+    shop.save_snapshot(snapshot("order-1")).unwrap();
+    root.save_snapshot(snapshot("user-1")).unwrap();
+    assert!(refused(shop.load_snapshot(&stream("user-1"), Version::MAX).map(drop)));
+    assert!(reader.load_snapshot(&stream("user-1"), Version::MAX).unwrap().snapshot.is_some());
+
     // Of the whole log it sees its own streams, in every way of reading.
     let names = |events: Vec<factlog::RecordedEvent>| -> Vec<String> {
         events.iter().map(|event| event.stream().to_string()).collect()
@@ -112,6 +124,9 @@ fn a_token_decides_who_may_do_what() {
     assert_eq!(names(shop.read(all().limit(2)).map(Result::unwrap).collect()), own[..2]);
     assert_eq!(names(shop.read(all().backwards().limit(1)).map(Result::unwrap).collect()), own[2..]);
     assert!(shop.read(all().category("user")).next().is_none());
+    assert_eq!(names(shop.read(all().event_type(EventType::new("Noted").unwrap())).map(Result::unwrap).collect()), own);
+    let since = root.read(&stream("user-1")).next().unwrap().unwrap().timestamp();
+    assert_eq!(names(shop.read(all().since(since)).map(Result::unwrap).collect()), own);
     let page = factlog::block_on(factlog::EventStore::read_all(&shop, all())).unwrap();
     assert_eq!(names(page), own);
     let listed: Vec<_> = shop.streams("").map(|listed| listed.unwrap().0.to_string()).collect();
@@ -120,7 +135,18 @@ fn a_token_decides_who_may_do_what() {
     for name in own {
         assert_eq!(subscription.next_within(LONG).unwrap().unwrap().stream(), stream(name));
     }
+    let mut of_type = shop.subscribe(Subscribe::new().event_type(EventType::new("Noted").unwrap())).unwrap();
+    let mut of_other = shop.subscribe(Subscribe::new().category("user")).unwrap();
+    for name in own {
+        assert_eq!(of_type.next_within(LONG).unwrap().unwrap().stream(), stream(name));
+    }
     append(&root, "user-2").unwrap();
     append(&root, "order-3").unwrap();
+    assert_eq!(of_type.next_within(LONG).unwrap().unwrap().stream(), stream("order-3"));
+    // It has come past the event, and was not given it.
+    crate::support::until("its position is known", || {
+        assert!(of_other.try_next().unwrap().is_none());
+        of_other.position() >= Position::new(6)
+    });
     assert_eq!(subscription.next_within(LONG).unwrap().unwrap().stream(), stream("order-3"));
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use factlog::{EventStore, MemoryStore, Options};
 use tempfile::TempDir;
 
+#[cfg(feature = "jetstream")]
+#[path = "nats.rs"]
+pub mod nats;
 #[cfg(feature = "postgres")]
 #[path = "postgres.rs"]
 pub mod postgres;
@@ -29,5 +32,9 @@ pub fn on_every_store(test: impl Fn(Arc<dyn EventStore>)) {
     {
         let database = postgres::Postgres::shared().database();
         test(Arc::new(factlog::backend::postgres::PostgresStore::connect(&database).unwrap()));
+    }
+    #[cfg(feature = "jetstream")]
+    for servers in [nats::alone(), nats::cluster()] {
+        test(Arc::new(servers.fresh()));
     }
 }

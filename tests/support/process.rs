@@ -21,7 +21,7 @@ pub fn factlog() -> Command {
 
 /// A server process.
 pub struct Process {
-    child: Child,
+    pub child: Child,
     line: Value,
 }
 

@@ -25,6 +25,10 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("index", &[GROUND, &["layout", "disk"]]),
     // Where log and index meet events.
     ("store", &[GROUND, &["layout", "event_store", "disk", "log", "index"]]),
+    // A thread for what is reached over a network.
+    ("runtime", &[]),
+    // A PostgreSQL server, for what keeps events there and for what keeps read models there.
+    ("postgres", &[GROUND]),
     // Event sourcing for applications, over the contract.
     ("model", &[GROUND, &["event_store", "runtime", "postgres"]]),
     // What tests of applications and of other stores need.
@@ -34,17 +38,13 @@ pub const ROOMS: &[(&str, &[&[&str]])] = &[
     ("users", &[GROUND, &["event_store", "model"]]),
     // The bytes on the wire: no sockets.
     ("protocol", &[GROUND, &["event_store"]]),
-    // The doors of the decoders, for fuzzing.
-    ("fuzzing", &[&["log", "index", "store", "protocol"]]),
-    // A thread for what is reached over a network.
-    ("runtime", &[]),
-    // A PostgreSQL server, for what keeps events there and for what keeps read models there.
-    ("postgres", &[GROUND]),
     // The same contract over engines that run elsewhere.
     ("backend", &[GROUND, &["layout", "event_store", "runtime", "postgres"]]),
     // Both ends of the wire. They meet nowhere else.
     ("server", &[GROUND, &["event_store", "store", "protocol"]]),
     ("client", &[GROUND, &["event_store", "protocol", "runtime"]]),
+    // The doors of the decoders and of the server, for fuzzing.
+    ("fuzzing", &[&["log", "index", "store", "protocol", "server"]]),
     // The command, another crate: it has what the library exports.
     ("cli", &[]),
 ];
@@ -58,7 +58,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     // The timer is no part of the engine: an application that waits another way gives its own.
     ("std::thread::Builder", &["src/disk/os.rs", "src/model/timer.rs"]),
     // Runtimes start threads: what is reached over a network has one of its own, and the command makes the one that the server runs on.
-    ("tokio::runtime", &["src/runtime.rs", "src/cli/serve.rs"]),
+    // The server asks what kind of runtime it is on.
+    ("tokio::runtime", &["src/runtime.rs", "src/cli/serve.rs", "src/server/session.rs"]),
     // The server's reads may wait for the disk: they are made on threads of the runtime that are there for that.
     ("tokio::task::spawn_blocking", &["src/server/session.rs", "src/server/http.rs"]),
     ("tokio::fs", &[]),

@@ -128,9 +128,17 @@ impl Inner {
     async fn look(&self, appends: &[StreamAppend]) -> Result<Looked> {
         let newest = join_all(appends.iter().map(|append| self.newest_of(&append.stream))).await;
         let newest: Vec<Option<Batch>> = newest.into_iter().collect::<Result<_>>()?;
-        let mut read: HashMap<Range, Vec<RecordedEvent>> = HashMap::new();
+        let places: HashMap<&StreamName, usize> =
+            appends.iter().enumerate().map(|(at, append)| (&append.stream, at)).collect();
+        // What is judged by in any case, of all streams at once.
+        let first = appends.iter().zip(&newest).enumerate().map(|(at, (append, newest))| async move {
+            let (from, to) = first_range(append, version_of(newest.as_ref()))?;
+            Some(self.range(&append.stream, newest.as_ref(), from, to).await.map(|events| ((at, from, to), events)))
+        });
+        let first: Vec<_> = join_all(first).await;
+        let mut read: HashMap<Range, Vec<RecordedEvent>> = first.into_iter().flatten().collect::<Result<_>>()?;
         loop {
-            let (judged, wanted) = judge_by(appends, &newest, &read);
+            let (judged, wanted) = judge_by(appends, &places, &newest, &read);
             let Some((at, from, to)) = wanted else {
                 return Ok(match judged? {
                     Some(answers) => Looked::Repeated(answers),
@@ -149,14 +157,27 @@ fn turn_of(stream: &StreamName) -> usize {
     (hasher.finish() % TURNS as u64) as usize
 }
 
+/// What is looked at first to judge an append to a stream at this version.
+fn first_range(append: &StreamAppend, actual: Version) -> Option<(Version, Version)> {
+    match append.expected {
+        ExpectedVersion::Any | ExpectedVersion::StreamExists => {
+            let oldest = actual.get().saturating_sub(limits::RECENT_EVENTS as u64);
+            Some((Version::new(oldest + 1), actual))
+        }
+        // Judged when it turns out that the stream is elsewhere.
+        ExpectedVersion::NoStream | ExpectedVersion::Exact(_) => None,
+    }
+}
+
 /// Judges by what was read, and names what would have to be read to judge.
 fn judge_by(
     appends: &[StreamAppend],
+    places: &HashMap<&StreamName, usize>,
     newest: &[Option<Batch>],
     read: &HashMap<Range, Vec<RecordedEvent>>,
 ) -> (Result<Option<Vec<Appended>>>, Option<Range>) {
     let wanted = std::cell::Cell::new(None);
-    let place_of = |append: &StreamAppend| appends.iter().position(|other| other.stream == append.stream).unwrap_or(0);
+    let place_of = |append: &StreamAppend| places.get(&append.stream).copied().unwrap_or(0);
     let version = |append: &StreamAppend| Ok(version_of(newest[place_of(append)].as_ref()));
     let events = |append: &StreamAppend, from: Version, to: Version| {
         let range = (place_of(append), from, to);
@@ -170,7 +191,7 @@ fn judge_by(
 }
 
 fn version_of(newest: Option<&Batch>) -> Version {
-    newest.map_or(Version::NONE, Batch::last)
+    newest.map_or(Version::NONE, |newest| newest.last)
 }
 
 /// The heads of streams that were looked at, with the ids that were.
@@ -181,11 +202,7 @@ fn heads_of(
 ) -> Vec<Head> {
     let head = |(at, (append, newest)): (usize, (&StreamAppend, &Option<Batch>))| {
         let (sequence, version) = (newest.as_ref().map_or(0, |batch| batch.sequence), version_of(newest.as_ref()));
-        let oldest = Version::new(version.get().saturating_sub(limits::RECENT_EVENTS as u64)).next();
-        let looked_at = match append.expected {
-            ExpectedVersion::Any | ExpectedVersion::StreamExists => read.get(&(at, oldest, version)),
-            ExpectedVersion::NoStream | ExpectedVersion::Exact(_) => None,
-        };
+        let looked_at = first_range(append, version).and_then(|(from, to)| read.get(&(at, from, to)));
         let ids = |events: &Vec<RecordedEvent>| Arc::new(events.iter().map(RecordedEvent::id).collect());
         Head { sequence, version, recent: looked_at.map(ids) }
     };

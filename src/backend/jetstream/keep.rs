@@ -74,7 +74,7 @@ impl Inner {
     }
 
     pub(super) async fn stream_version(&self, stream: &StreamName) -> Result<Version> {
-        Ok(self.newest_of(stream).await?.map_or(Version::NONE, |newest| newest.last()))
+        Ok(self.newest_of(stream).await?.map_or(Version::NONE, |newest| newest.last))
     }
 
     pub(super) async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<()> {

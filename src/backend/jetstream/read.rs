@@ -6,14 +6,7 @@
 
 use futures_util::future::{Either, join, ready};
 
-use super::{
-    failure,
-    heads::Head,
-    message::{self, Batch},
-    names, place,
-    store::Inner,
-    stored::Stored,
-};
+use super::{failure, heads::Head, message::Batch, names, place, store::Inner, stored::Stored};
 use crate::{
     error::{Lost, Result},
     event::{RecordedEvent, StreamName},
@@ -58,7 +51,13 @@ impl Inner {
         let tokens = stored.subject.strip_prefix(&self.log).and_then(|rest| rest.strip_prefix('.'));
         let stream = tokens.and_then(names::stream_of);
         let stream = stream.ok_or_else(|| damaged(format!("`{}` is the subject of no stream", stored.subject)))?;
-        message::decode(&stream, stored.sequence, &stored.payload).map_err(damaged)
+        Batch::new(stream, stored.sequence, stored.payload.clone()).map_err(damaged)
+    }
+
+    /// Events of a message, from one version to another.
+    fn events(&self, batch: &Batch, from: Version, to: Version) -> Result<Vec<RecordedEvent>> {
+        let damaged = |fault| failure::damaged(&self.wire.place, batch.sequence, fault);
+        batch.events(from, to).map_err(damaged)
     }
 
     /// The newest message of a stream.
@@ -96,8 +95,8 @@ impl Inner {
         };
         let (newest, first_page) = join(self.newest_of(&read.stream), first_page).await;
         let Some(newest) = newest? else { return Ok(Vec::new()) };
-        let (from, to) = (read.from.max(Version::FIRST), read.to.min(newest.last()));
-        self.heads.put(&read.stream, Head { sequence: newest.sequence, version: newest.last(), recent: None });
+        let (from, to) = (read.from.max(Version::FIRST), read.to.min(newest.last));
+        self.heads.put(&read.stream, Head { sequence: newest.sequence, version: newest.last, recent: None });
         if !read.backwards {
             let to = to.min(Version::new(from.get().saturating_add(most as u64 - 1)));
             return self.part(&read.stream, &newest, from, to, first_page).await;
@@ -126,7 +125,7 @@ impl Inner {
     ) -> Result<Vec<RecordedEvent>> {
         let mut events = Vec::new();
         let Some(newest) = newest else { return Ok(events) };
-        let to = to.min(newest.last());
+        let to = to.min(newest.last);
         while from <= to {
             let part = self.part(stream, newest, from, to, Vec::new()).await?;
             let Some(last) = part.last() else { break };
@@ -145,10 +144,6 @@ impl Inner {
         to: Version,
         mut page: Vec<Stored>,
     ) -> Result<Vec<RecordedEvent>> {
-        let wanted = |batch: &Batch| -> Vec<RecordedEvent> {
-            let wanted = |event: &&RecordedEvent| (from..=to).contains(&event.version());
-            batch.events.iter().filter(wanted).cloned().collect()
-        };
         let (mut events, mut bytes) = (Vec::new(), 0);
         let (mut sequence, mut next) = (1, None);
         if page.is_empty() && from < newest.first {
@@ -162,10 +157,10 @@ impl Inner {
             for stored in page.drain(..).take_while(|stored| stored.sequence < newest.sequence) {
                 let batch = self.decode(&stored)?;
                 self.check_order(stream, next, &batch)?;
-                (sequence, next) = (batch.sequence + 1, Some(batch.last().next()));
+                (sequence, next) = (batch.sequence + 1, Some(batch.last.next()));
                 bytes += stored.payload.len();
-                events.extend(wanted(&batch));
-                if batch.last() >= to || bytes >= PAGE_BYTES {
+                events.extend(self.events(&batch, from, to)?);
+                if batch.last >= to || bytes >= PAGE_BYTES {
                     return Ok(events);
                 }
             }
@@ -176,7 +171,7 @@ impl Inner {
         if from < newest.first {
             self.check_order(stream, next, newest)?;
         }
-        events.extend(wanted(newest));
+        events.extend(self.events(newest, from, to)?);
         Ok(events)
     }
 
@@ -211,10 +206,10 @@ impl Inner {
             let batch = self.decode(stored)?;
             if batch.first > version {
                 (high, above) = (middle, batch.first.get());
-            } else if batch.last() >= version {
+            } else if batch.last >= version {
                 return Ok(batch.sequence);
             } else {
-                (low, below) = (batch.sequence + 1, batch.last().get());
+                (low, below) = (batch.sequence + 1, batch.last.get());
             }
         }
         Ok(low)
@@ -258,7 +253,8 @@ impl Inner {
                 }
                 let batch = self.decode(&stored)?;
                 found.looked = stored.sequence;
-                found.events.extend(batch.events.into_iter().filter(|event| read.wants(event)));
+                let events = self.events(&batch, Version::FIRST, Version::MAX)?;
+                found.events.extend(events.into_iter().filter(|event| read.wants(event)));
             }
         }
         found.events.truncate(read.limit);

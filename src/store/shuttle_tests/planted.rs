@@ -38,7 +38,8 @@ fn an_acknowledgement_before_the_sync_is_found() {
 
 #[test]
 fn a_failed_sync_that_is_tried_again_is_found() {
-    is_found(Bug::RetryFailedSync, failing, &["before"]);
+    // Where it is the committer that is told so, it catches the panic, and those sleep on whom it would have woken.
+    is_found(Bug::RetryFailedSync, failing, &["before", ASLEEP]);
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! What an application does with JetStream by hand: a subject for each stream, a message for each event, an expected sequence number for each
+//! append, and consumers to read.
+
+use std::{collections::HashMap, sync::Mutex, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
+    jetstream::{
+        self,
+        consumer::{DeliverPolicy, pull::OrderedConfig},
+        context::Context,
+        stream::{Config, Stream},
+    },
+};
+use factlog::BoxFuture;
+use futures_util::StreamExt;
+use tokio::runtime::{Builder, Runtime};
+
+use super::Work;
+use crate::support::peer::Append;
+
+const NAME: &str = "by_hand";
+
+pub struct Log {
+    context: Context,
+    stream: Stream,
+    /// The sequence number of the newest message of each subject, which an append must name.
+    newest: Mutex<HashMap<String, u64>>,
+    _runtime: Runtime,
+}
+
+fn subject(stream: &str) -> String {
+    format!("{NAME}.{stream}")
+}
+
+impl Log {
+    pub fn open(ports: impl Iterator<Item = u16>, replicas: usize) -> Log {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let servers: Vec<String> = ports.map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let (context, stream) = runtime.block_on(async {
+            let client = async_nats::connect(servers).await.unwrap();
+            let context = jetstream::new(client);
+            let config = Config {
+                name: NAME.to_owned(),
+                subjects: vec![format!("{NAME}.>")],
+                num_replicas: replicas,
+                allow_direct: true,
+                duplicate_window: Duration::from_secs(120),
+                ..Config::default()
+            };
+            let stream = context.create_stream(config).await.unwrap();
+            (context, stream)
+        });
+        Log { context, stream, newest: Mutex::default(), _runtime: runtime }
+    }
+
+    /// Reads what a consumer of this subject is given, up to this last sequence number.
+    async fn consumed(&self, subject: String, last: u64) -> u64 {
+        let config =
+            OrderedConfig { filter_subject: subject, deliver_policy: DeliverPolicy::All, ..OrderedConfig::default() };
+        let consumer = self.stream.create_consumer(config).await.unwrap();
+        let mut messages = consumer.messages().await.unwrap();
+        let mut count = 0;
+        while let Some(message) = messages.next().await {
+            let message = message.unwrap();
+            std::hint::black_box(message.payload.len());
+            count += 1;
+            if message.info().unwrap().stream_sequence >= last {
+                break;
+            }
+        }
+        count
+    }
+}
+
+impl Work for Log {
+    fn append(&self, append: Append) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let (subject, event) = (subject(&append.stream), &append.events[0]);
+            let known = self.newest.lock().unwrap().get(&subject).copied().unwrap_or(0);
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
+            headers.insert(NATS_MESSAGE_ID, event.id.to_string());
+            headers.insert("type", event.event_type);
+            let payload = event.payload.into();
+            let sent = self.context.publish_with_headers(subject.clone(), headers, payload).await.unwrap();
+            let acknowledged = sent.await.unwrap();
+            self.newest.lock().unwrap().insert(subject, acknowledged.sequence);
+        })
+    }
+
+    fn read_stream(&self, stream: String) -> BoxFuture<'_, u64> {
+        let subject = subject(&stream);
+        let last = self.newest.lock().unwrap()[&subject];
+        Box::pin(self.consumed(subject, last))
+    }
+
+    fn read_log(&self) -> BoxFuture<'_, u64> {
+        let last = self.newest.lock().unwrap().values().copied().max().unwrap_or(0);
+        Box::pin(self.consumed(format!("{NAME}.>"), last))
+    }
+}
