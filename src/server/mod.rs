@@ -25,7 +25,8 @@
 mod access;
 mod budget;
 mod connection;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod fault_tests;
 #[cfg(all(feature = "client", any(test, fuzzing)))]
 pub(crate) mod fuzzing;
@@ -33,7 +34,8 @@ mod http;
 mod listener;
 mod metrics;
 mod network;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod network_tests;
 mod options;
 mod page;

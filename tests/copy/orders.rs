@@ -60,9 +60,12 @@ fn first_orders(directory: &Path) -> TempDir {
     part
 }
 
+/// Streams, and the events of each.
+type Streams = BTreeMap<String, Vec<Value>>;
+
 /// The directory with the tables, and what they become in a store that nothing happens to.
-fn published() -> Option<(&'static str, &'static BTreeMap<String, Vec<Value>>)> {
-    static PUBLISHED: OnceLock<Option<(TempDir, BTreeMap<String, Vec<Value>>)>> = OnceLock::new();
+fn published() -> Option<(&'static str, &'static Streams)> {
+    static PUBLISHED: OnceLock<Option<(TempDir, Streams)>> = OnceLock::new();
     let published = PUBLISHED.get_or_init(|| {
         let Ok(all) = env::var("OLIST_DIR") else {
             eprintln!("skipped: OLIST_DIR does not say where the tables are");
