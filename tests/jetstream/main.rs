@@ -6,6 +6,8 @@
 mod nats;
 
 mod cluster;
+#[cfg(feature = "cli")]
+mod import;
 mod refusals;
 mod support;
 

@@ -9,6 +9,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -66,6 +67,8 @@ fn free_ports<const N: usize>() -> [u16; N] {
 fn shell(script: &str, arguments: &[OsString]) -> Child {
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg("sh").args(arguments);
+    // What ends the group of this process is not for it.
+    command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
