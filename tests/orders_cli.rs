@@ -273,3 +273,46 @@ fn the_published_orders_are_imported_whole_however_often_the_import_was_killed()
     assert_eq!(last["refused"], summary["refused"]);
     assert_eq!(streams(&killed), streams(&whole));
 }
+
+#[test]
+fn a_creation_that_cannot_be_leaves_no_store_behind() {
+    let bad = r#"{"productId":"p","productName":"P","quantity":0,"unitPrice":29.99}"#;
+    let large = format!("\"{}\"", "x".repeat(17 << 20));
+    for (arguments, input) in [
+        (create("7", &[]), String::new()),
+        (create("7", &[bad]), String::new()),
+        (vec!["users", "create", "ann", "--name", " ", "--email", "a@b"], String::new()),
+        (vec!["users", "create", "ann", "--name", "Ann", "--email", "nowhere"], String::new()),
+        (vec!["append", "s"], format!(r#"{{"type":"T","data":{large}}}"#)),
+        (vec!["append", "s", "--each"], format!(r#"{{"type":"T","data":{large}}}"#)),
+    ] {
+        let factlog = Factlog::new();
+        let run = factlog.run(&arguments, &input);
+        assert!(matches!(run.code, Some(1 | 2)), "{arguments:?}: {run:?}");
+        assert!(!factlog.store().exists(), "{arguments:?} left a store: {run:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_passed_over_is_told_on_standard_error() {
+    let factlog = Factlog::new();
+    factlog.lines(&create("7", &[ITEM]), "");
+    for _ in 0..99 {
+        factlog.lines(&["orders", "add-item", "7", "--item", OTHER], "");
+    }
+    let mut directories = vec![factlog.store().join("snapshots")];
+    while let Some(directory) = directories.pop() {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => directories.push(path),
+                false => fs::write(path, "nothing").unwrap(),
+            }
+        }
+    }
+    let run = factlog.run(&["orders", "confirm", "7"], "");
+    assert_eq!((run.code, run.lines().len()), (Some(0), 1), "{run:?}");
+    assert!(run.stderr.contains("factlog: warning: skipped a snapshot"), "{run:?}");
+    // What is refused is told once.
+    let refused = factlog.run(&["orders", "confirm", "7"], "");
+    assert_eq!(refused.stderr.lines().filter(|line| !line.contains("warning")).count(), 1, "{refused:?}");
+}

@@ -356,6 +356,20 @@ fn an_event_of_an_unknown_type_is_an_error_unless_it_is_to_be_passed_over() {
 }
 
 #[test]
+fn no_snapshot_is_taken_of_a_state_that_misses_events_that_another_program_may_know() {
+    let store = Faulty::default();
+    counted(&store, 2);
+    let stranger = NewEvent::json("Lost", &()).unwrap();
+    block_on(store.append(&Counter::<1>::stream("1").unwrap(), ExpectedVersion::Any, vec![stranger])).unwrap();
+    let skipping = counters(&store).snapshot_every(2).skip_unknown_events();
+    for _ in 0..4 {
+        block_on(skipping.execute(&Count::By(5), &none())).unwrap();
+    }
+    assert_eq!(newest_snapshot(&store), None);
+    assert!(block_on(counters(&store).snapshot_every(2).load("1")).is_err(), "the unknown event is met");
+}
+
+#[test]
 fn whoever_reads_the_whole_log_tells_its_own_events_by_category_and_type() {
     let store = Faulty::default();
     counted(&store, 2);

@@ -3,7 +3,7 @@
 use std::{io, str::FromStr};
 
 use clap::Args;
-use factlog::{Appended, EventStore, ExpectedVersion, NewEvent, StreamName, Version, block_on, limits};
+use factlog::{Appended, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamName, Version, block_on, limits};
 use serde::Serialize;
 
 use super::{event_line, failure::Failure, lines::Lines, open, output::Output, place::Place};
@@ -76,6 +76,7 @@ impl Append {
         if events.is_empty() {
             return Err(no_lines());
         }
+        self.check(&events)?;
         let store = open::for_writing(place)?;
         let appended = self.append(&*store.shared(), self.expect.0, events)?;
         acknowledge(&self.stream, &appended, out)?;
@@ -91,7 +92,10 @@ impl Append {
             let event = event_line::parse_new(line).map_err(|failure| failure.at(number))?;
             let store = match &opened {
                 Some(store) => store,
-                None => opened.insert(open::for_writing(place)?),
+                None => {
+                    self.check(std::slice::from_ref(&event)).map_err(|failure| failure.at(number))?;
+                    opened.insert(open::for_writing(place)?)
+                }
             };
             let appended =
                 self.append(&*store.shared(), expected, vec![event]).map_err(|failure| failure.at(number))?;
@@ -102,6 +106,11 @@ impl Append {
         }
         opened.ok_or_else(no_lines)?.close();
         Ok(())
+    }
+
+    /// What no store takes makes none.
+    fn check(&self, events: &[NewEvent]) -> Result<(), Failure> {
+        self.append(&MemoryStore::new(), ExpectedVersion::Any, events.to_vec()).map(drop)
     }
 
     fn append(

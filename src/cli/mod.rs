@@ -8,7 +8,8 @@
 //! - every way to end has its exit code, and all of them are in [`failure`].
 //!
 //! A module for each command; what they share is in `event_line`, `failure`,
-//! `domain`, `compare`, `engine`, `files`, `lines`, `load`, `open`, `output`, `pages`, `patience`, `place`, `progress` and `views`.
+//! `domain`, `compare`, `engine`, `files`, `lines`, `load`, `open`, `output`, `pages`, `patience`, `place`, `progress`, `views` and
+//! `warnings`.
 
 mod append;
 mod backup;
@@ -44,5 +45,6 @@ mod streams;
 mod users;
 mod verify;
 mod views;
+mod warnings;
 
 pub use root::run;

@@ -3,9 +3,11 @@
 //! What changes an order goes through [`OrderService`]; what is asked goes through the read model, which is
 //! caught up first.
 
+use std::sync::Arc;
+
 use clap::{ArgGroup, Args, Subcommand};
 use factlog::{
-    block_on,
+    MemoryStore, block_on,
     model::{Aggregate, Consistency, ModelError},
     orders::{
         GetOrder, GetOrdersByStatus, GetUserOrders, NewItem, Order, OrderAction, OrderQueryHandler, OrderRequest,
@@ -190,7 +192,11 @@ impl OrdersCommand {
         };
         Order::stream(&request.order_id)?;
         let store = match request.action {
-            OrderAction::Create { .. } => open::for_writing(place)?,
+            OrderAction::Create { .. } => {
+                // What is refused where there is nothing yet is refused everywhere, and makes no store.
+                block_on(OrderService::new(Arc::new(MemoryStore::new()))?.handle(request.clone()))?;
+                open::for_writing(place)?
+            }
             _ => open::for_changing(place)?,
         };
         let orders = OrderService::new(store.shared())?;

@@ -87,6 +87,7 @@ struct StatusLine<'a> {
     /// Events a second.
     rate: f64,
     failed: u64,
+    tables_changed: bool,
 }
 
 impl<'a> From<&'a ProjectionStatus> for StatusLine<'a> {
@@ -104,6 +105,7 @@ impl<'a> From<&'a ProjectionStatus> for StatusLine<'a> {
             lag: status.lag,
             rate: status.rate.round(),
             failed: status.failed,
+            tables_changed: status.tables_changed,
         }
     }
 }

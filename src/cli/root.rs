@@ -28,6 +28,7 @@ use super::{
     streams::Streams,
     users::Users,
     verify::Verify,
+    warnings,
 };
 
 /// The exit code of a process that Ctrl-C ended: 128 and the number of the signal.
@@ -117,6 +118,10 @@ pub fn run() -> ExitCode {
     let at_once = !matches!(arguments.command, Command::Serve(_));
     if let Err(error) = listen_for_signals(at_once) {
         return end(&Failure::Failed(format!("cannot listen for signals: {error}")));
+    }
+    // A server has a log of its own.
+    if at_once {
+        warnings::print();
     }
     let Arguments { store, token_file, trust, accept_unsynced, command } = arguments;
     let mut out = Output::stdout();

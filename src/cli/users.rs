@@ -1,8 +1,10 @@
 //! `factlog users`: the smaller sample domain from the command line.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use factlog::{
-    block_on,
+    MemoryStore, block_on,
     model::{Aggregate, Consistency, ModelError, QueryBus},
     users::{GetUser, GetUsers, User, UserAction, UserQueryHandler, UserRequest, UserService},
 };
@@ -112,12 +114,17 @@ impl Users {
 
 fn change(user_id: String, time: Time, action: UserAction, place: &Place, out: &mut Output) -> Result<(), Failure> {
     User::stream(&user_id)?;
-    let store = match action {
-        UserAction::Create { .. } => open::for_writing(place)?,
+    let request = UserRequest { user_id, at: time.at, action };
+    let store = match request.action {
+        UserAction::Create { .. } => {
+            // What is refused where there is nothing yet is refused everywhere, and makes no store.
+            block_on(UserService::new(Arc::new(MemoryStore::new()))?.handle(request.clone()))?;
+            open::for_writing(place)?
+        }
         UserAction::Update { .. } | UserAction::Delete => open::for_changing(place)?,
     };
     let users = UserService::new(store.shared())?;
-    let receipt = block_on(users.handle(UserRequest { user_id, at: time.at, action }))?;
+    let receipt = block_on(users.handle(request))?;
     out.acknowledge(&receipt)?;
     store.close();
     Ok(())

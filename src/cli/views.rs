@@ -7,7 +7,7 @@ use clap::Args;
 use factlog::model::{PostgresViews, RetryPolicy};
 use factlog::{
     Position, block_on,
-    model::{Consistency, OnFailure, ProjectionStatus, ReadModel, Runner, SqliteViews, Views},
+    model::{Consistency, ModelError, OnFailure, ProjectionStatus, ReadModel, Runner, SqliteViews, Views},
     orders::OrderProjection,
     users::UserProjection,
 };
@@ -59,10 +59,21 @@ impl ViewsPlace {
             Some(address) if address.starts_with("postgres://") || address.starts_with("postgresql://") => {
                 in_postgres(address)
             }
-            Some(file) => Ok(ReadModels::Sqlite(SqliteViews::open(PathBuf::from(file))?)),
-            None => Ok(ReadModels::Sqlite(SqliteViews::open(place.file(VIEWS_FILE))?)),
+            Some(file) => in_file(PathBuf::from(file)),
+            None => in_file(place.file(VIEWS_FILE)),
         }
     }
+}
+
+/// What keeps the file from being opened names it, and what else can be done.
+fn in_file(file: PathBuf) -> Result<ReadModels, Failure> {
+    SqliteViews::open(&file).map(ReadModels::Sqlite).map_err(|error| match error {
+        ModelError::Sqlite(error) => Failure::Failed(format!(
+            "cannot open the read model {}: {error}; name a file that can be written with --views FILE",
+            file.display()
+        )),
+        other => other.into(),
+    })
 }
 
 #[cfg(feature = "postgres")]
@@ -174,9 +185,14 @@ pub fn watched(store: &Opened, runner: &Runner) -> Result<Runner, Failure> {
 
 /// Says on standard error what an answer leaves out.
 pub fn warn(status: &ProjectionStatus) {
-    let ProjectionStatus { projection, position, lag, paused, failed, .. } = status;
+    let ProjectionStatus { projection, position, lag, paused, failed, tables_changed, .. } = status;
     if *paused && *lag > 0 {
         say(format_args!("factlog: the projection `{projection}` is paused at position {position}, {lag} behind"));
+    }
+    if *tables_changed {
+        say(format_args!(
+            "factlog: the tables of `{projection}` are not those that this version makes: see `factlog projections rebuild`"
+        ));
     }
     if *failed > 0 {
         let failed = count(*failed, "event");

@@ -38,7 +38,7 @@ const MOST_READ: usize = 256 << 10;
 const PIECES: usize = 64;
 
 /// The socket of a connection without TLS, which never blocks.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     /// What has come and is no whole frame yet. Only who reads at the time looks at it.
     received: Mutex<BytesMut>,

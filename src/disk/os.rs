@@ -214,18 +214,15 @@ impl DiskFile for OsFile {
         self.0.set_len(len)
     }
 
+    #[cfg(target_os = "linux")]
     fn release(&self, offset: u64) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::FallocateFlags;
-            let rest = self.len()?.saturating_sub(offset);
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            match rustix::fs::fallocate(&self.0, flags, offset, rest) {
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
+        use rustix::fs::FallocateFlags;
+        let rest = self.len()?.saturating_sub(offset);
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.0, flags, offset, rest) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

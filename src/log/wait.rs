@@ -171,8 +171,10 @@ impl Commit {
 
     /// Has everything up to `target` seen to, which nobody may be waiting for: by whom `lead` finds, else by the committer.
     pub(super) fn push(&self, target: Position, lead: impl FnOnce() -> bool) {
+        let mut sequencer = self.look();
+        // Asked under the lock: once it has been written, what the buffer holds is others', and `lead` would do nothing for them.
         if !self.has_reached(target, Goal::Visible) {
-            self.look().want(target, || self.lead_or_ask(lead));
+            sequencer.want(target, || self.lead_or_ask(lead));
         }
     }
 

@@ -101,6 +101,8 @@ pub struct AggregateRoot<A: Aggregate> {
     version: Version,
     snapshot: Version,
     state: A,
+    /// An event of a type that it does not know was passed over.
+    incomplete: bool,
     uncommitted: Vec<NewEvent>,
 }
 
@@ -114,7 +116,15 @@ impl<A: Aggregate> AggregateRoot<A> {
         let id = id.into();
         let stream = A::stream(&id)?;
         let (version, snapshot) = (Version::NONE, Version::NONE);
-        Ok(AggregateRoot { id, stream, version, snapshot, state: A::default(), uncommitted: Vec::new() })
+        Ok(AggregateRoot {
+            id,
+            stream,
+            version,
+            snapshot,
+            state: A::default(),
+            incomplete: false,
+            uncommitted: Vec::new(),
+        })
     }
 
     /// Its id.
@@ -183,7 +193,7 @@ impl<A: Aggregate> AggregateRoot<A> {
     pub(super) fn replay(&mut self, event: &RecordedEvent, skip_unknown: bool) -> Result<(), ModelError> {
         match A::Event::from_recorded(event)? {
             Some(decoded) => self.state.apply(&decoded),
-            None if skip_unknown => {}
+            None if skip_unknown => self.incomplete = true,
             None => {
                 let reason = format!("the type is none of {:?}", A::Event::types());
                 return Err(ModelError::unreadable(event, reason));
@@ -219,6 +229,11 @@ impl<A: Aggregate> AggregateRoot<A> {
     pub(super) fn mark_committed(&mut self, version: Version) {
         self.version = version;
         self.uncommitted.clear();
+    }
+
+    /// Whether its state is all that its events tell: only then may others go on from a snapshot of it.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.incomplete
     }
 
     pub(super) fn mark_snapshot(&mut self) {

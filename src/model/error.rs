@@ -42,6 +42,18 @@ pub enum ModelError {
     #[error("{0}")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 
+    /// Tables that cannot be put in place of others, so that the projection cannot be rebuilt. Nothing was done.
+    #[error(
+        "the projection `{projection}` cannot be rebuilt, as the table `{table}` is a virtual one; delete the read model to have \
+         it built again"
+    )]
+    NotRebuildable {
+        /// The projection.
+        projection: String,
+        /// Its virtual table.
+        table: String,
+    },
+
     /// An event that its reader cannot make sense of.
     #[error("cannot read event {version} of stream `{stream}` (position {position}, type `{event_type}`): {reason}")]
     UnreadableEvent {

@@ -71,16 +71,13 @@ impl Metadata {
         Metadata { correlation_id: Some(id.clone()), causation_id: Some(id), other: BTreeMap::new() }
     }
 
-    /// For what follows from an event: its correlation goes on, or begins with the event when it has none, and the event
-    /// is the cause.
+    /// For what follows from an event: its correlation goes on, or begins with the event when it has none, the event is the
+    /// cause, and what the application has noted of its own, such as for whom all this happens, goes on as well.
     pub fn caused_by(event: &RecordedEvent) -> Metadata {
         let id = event.id().to_string();
-        let correlation = Metadata::of(event).ok().and_then(|metadata| metadata.correlation_id);
-        Metadata {
-            correlation_id: Some(correlation.unwrap_or_else(|| id.clone())),
-            causation_id: Some(id),
-            other: BTreeMap::new(),
-        }
+        // Metadata of another kind has nothing to go on with.
+        let Metadata { correlation_id, other, .. } = Metadata::of(event).unwrap_or_default();
+        Metadata { correlation_id: Some(correlation_id.unwrap_or_else(|| id.clone())), causation_id: Some(id), other }
     }
 
     /// That of a stored event; none for an event that has none.
@@ -150,7 +147,8 @@ mod tests {
     fn what_follows_from_an_event_keeps_its_correlation_and_has_it_as_its_cause() {
         let first = event(r#"{"correlationId":"c","causationId":"x","userId":"u"}"#);
         let next = Metadata::caused_by(&first);
-        assert_eq!(next, Metadata { causation_id: Some(first.id().to_string()), ..Metadata::correlated("c") });
+        let expected = Metadata { causation_id: Some(first.id().to_string()), ..Metadata::correlated("c") };
+        assert_eq!(next, expected.with("userId", "u"), "the application's own goes on as well");
         for unrelated in ["", "no JSON", r#"{"correlationId":7}"#] {
             let first = event(unrelated);
             assert_eq!(Metadata::caused_by(&first), Metadata::correlated(first.id().to_string()), "{unrelated}");

@@ -129,7 +129,7 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// Passes over events of types that the aggregate does not know, which otherwise are errors. It then decides without
-    /// knowing of them.
+    /// knowing of them. No snapshot is taken of an aggregate that has such events.
     pub fn skip_unknown_events(mut self) -> Repository<A> {
         self.skip_unknown = true;
         self

@@ -81,9 +81,10 @@ impl<A: Aggregate> Snapshots<A> {
     }
 
     /// Takes a snapshot, if the last one is long enough ago. What was stored stays stored when that fails: it is tried again
-    /// behind the next events.
+    /// behind the next events. Of an aggregate that has passed over events that it does not know none is taken: a program that
+    /// knows them would miss them for ever.
     pub(super) async fn take_if_due(&self, store: &dyn EventStore, root: &mut AggregateRoot<A>) {
-        if root.version().get().saturating_sub(root.snapshot_version().get()) < self.every {
+        if !root.is_complete() || root.version().get().saturating_sub(root.snapshot_version().get()) < self.every {
             return;
         }
         match self.codec.save(store, root.stream(), root.version(), self.version, root.state()).await {

@@ -19,11 +19,14 @@ use self::{
 use super::{Durability, Options};
 use crate::{
     error::Error,
+    event_store::block_on,
     version::{ExpectedVersion::*, Version},
 };
 
 mod disk;
+mod file;
 mod planted;
+mod thread;
 mod world;
 
 /// Tries a scenario, and says how often. Each of the kinds of answers that are expected must have been heard at least so often.
@@ -151,6 +154,21 @@ fn rolling(heard: &Arc<Heard>) {
     join(tasks.into_iter().chain([thread, refused, syncing, follower]).collect());
     let world = world.reopen().unwrap();
     assert_eq!(world.events().len(), 5);
+}
+
+/// Tasks that drive themselves, and sequence their own appends when the log goes on that somebody holds still. One may find that
+/// its own was written just when it wants to see to that, and what is there now is another's.
+fn taking_turns(heard: &Arc<Heard>) {
+    let world = World::roomy(heard);
+    let still = world.spawn(|world| world.store.inner.log.while_quiet(|_, _| Ok(())).unwrap());
+    let tasks = [10, 20].map(|number| {
+        world.spawn(move |world| {
+            let _ = block_on(world.appending(&format!("task-{number}"), NoStream, number)).unwrap();
+        })
+    });
+    let syncing = world.spawn(|world| world.store.sync().unwrap());
+    join(tasks.into_iter().chain([still, syncing]).collect());
+    assert_eq!(world.reopen().unwrap().events().len(), 3);
 }
 
 /// More is appended than the buffer may hold, in these tests some kilobytes.
@@ -390,6 +408,11 @@ fn nobody_is_refused_for_what_is_not_durable() {
 #[test]
 fn nobody_is_left_behind_when_segments_end() {
     shows(rolling, "rolling", [100, 100, 0, 100]);
+}
+
+#[test]
+fn nobody_leaves_to_another_what_that_one_has_done_with() {
+    shows(taking_turns, "taking turns", [100, 0, 0, 0]);
 }
 
 #[test]

@@ -23,6 +23,13 @@ pub fn begun(arguments: &[&str]) -> Child {
     factlog().args(arguments).spawn().unwrap()
 }
 
+/// What a process that has ended wrote to standard error.
+pub fn said(child: &mut Child) -> String {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
+}
+
 fn kill(child: &mut Child) {
     kill_process(Pid::from_child(child), Signal::KILL).unwrap();
     child.wait().unwrap();
@@ -92,9 +99,7 @@ fn a_copy_goes_on_when_it_and_its_servers_are_killed_and_started_again() {
         }
         kills += 1;
     }
-    let mut said = String::new();
-    copying.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(copying.wait().unwrap().code(), Some(0), "{said}");
+    assert_eq!(copying.wait().unwrap().code(), Some(0), "{}", said(&mut copying));
     assert!(kills >= 3, "{kills} kills: this shows nothing");
     drop((source, target));
     assert!(exported(text(&to)) == exported(text(&from)));

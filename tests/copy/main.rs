@@ -8,6 +8,8 @@ mod interrupted;
 #[cfg(feature = "jetstream")]
 #[path = "../support/nats.rs"]
 mod nats;
+#[cfg(any(feature = "postgres", feature = "jetstream"))]
+mod orders;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -183,6 +183,39 @@ fn a_projecting_process_goes_on_beside_the_one_that_writes() {
     running.wait().unwrap();
 }
 
+#[test]
+fn answers_of_another_store_s_view_are_refused_however_they_are_asked_for() {
+    let (factlog, other) = (Factlog::new(), Factlog::new());
+    create(&factlog, "7");
+    create(&other, "8");
+    projections(&factlog, &["run", "--once"]);
+    let views = factlog.store().join("views.sqlite");
+    let views = views.to_str().unwrap();
+    for arguments in [
+        &["orders", "list", "--user", "u", "--as-is", "--views", views][..],
+        &["orders", "show", "7", "--as-is", "--views", views],
+        &["orders", "show", "7", "--at-least", "1", "--views", views],
+        &["projections", "list", "--views", views],
+    ] {
+        let run = other.run(arguments, "");
+        assert_eq!((run.code, run.stdout.len()), (Some(2), 0), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("was built from another store"), "{arguments:?}: {run:?}");
+    }
+}
+
+#[test]
+fn a_read_model_that_cannot_be_opened_is_named_with_what_to_do() {
+    let factlog = Factlog::new();
+    create(&factlog, "7");
+    let views = factlog.store().join("views.sqlite");
+    std::fs::create_dir(&views).unwrap();
+    for arguments in [&["orders", "show", "7"][..], &["projections", "list"]] {
+        let run = factlog.run(arguments, "");
+        assert_eq!((run.code, run.stdout.len()), (Some(1), 0), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains(views.to_str().unwrap()) && run.stderr.contains("--views"), "{run:?}");
+    }
+}
+
 #[cfg(not(feature = "postgres"))]
 #[test]
 fn a_command_without_postgresql_says_so() {

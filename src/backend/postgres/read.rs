@@ -101,9 +101,18 @@ fn page(from: &str, order: &str, limit: usize) -> String {
     )
 }
 
+/// Events of the stream `?`, from where they lie on. Mostly `$1` is the position of one of them, or behind nearly all; and `$2`, when they are
+/// read backwards, that of one.
+const OF_STREAM: &str = " AND stream_id = ? AND version > coalesce(\
+    (SELECT version FROM events WHERE position = $1 AND stream_id = ?), \
+    (SELECT version FROM events WHERE stream_id = ? AND position < $1 AND $1 > 0 ORDER BY version DESC LIMIT 1), 0) \
+    AND version < coalesce((SELECT version FROM events WHERE position = $2 AND stream_id = ?), 9223372036854775807)";
+
 /// What asks for a page of the log, by the index that fits.
 fn query_all(read: &ReadAll) -> (String, Values) {
-    let order = if read.backwards { "position DESC" } else { "position" };
+    // In a stream the versions have the order of the positions, and an index.
+    let by = if read.stream.is_some() { "version" } else { "position" };
+    let order = if read.backwards { format!("{by} DESC") } else { by.to_owned() };
     let limit = read.limit.min(PAGE_EVENTS) as i64;
     let mut values: Values =
         vec![Box::new(number(read.after.get())), Box::new(number(read.before.get())), Box::new(limit)];
@@ -113,7 +122,7 @@ fn query_all(read: &ReadAll) -> (String, Values) {
         conditions += &condition.replace('?', &format!("${}", values.len()));
     };
     if let Some(stream) = &read.stream {
-        and(" AND stream_id = ?", Box::new(stream.as_str().to_owned()));
+        and(OF_STREAM, Box::new(stream.as_str().to_owned()));
     }
     if let Some(category) = &read.category {
         and(" AND split_part(stream_id, '-', 1) = ?", Box::new(category.clone()));
@@ -138,7 +147,7 @@ fn query_all(read: &ReadAll) -> (String, Values) {
              WHERE event_type = of_type AND {conditions} ORDER BY {order} LIMIT $3) AS events"
         )
     };
-    (page(&from, order, 3), values)
+    (page(&from, &order, 3), values)
 }
 
 async fn rows(

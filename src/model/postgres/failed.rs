@@ -58,18 +58,29 @@ impl Obstacles {
         events: &[RecordedEvent],
     ) -> Result<Obstacles, ModelError> {
         let to = events.last().map_or(after, RecordedEvent::position);
-        let sql = "SELECT position FROM failed_events
-             WHERE projection = $1 AND position > $2 AND position <= $3 AND resolved_at IS NOT NULL";
-        let resolved = tables.rows(sql, &[&projection, &number(after), &number(to)]).await?;
-        let sql = "SELECT DISTINCT ON (stream) stream, version FROM failed_events
-             WHERE projection = $1 AND resolved_at IS NULL ORDER BY stream, position";
-        let waiting = tables.rows(sql, &[&projection]).await?;
-        let (position, stream) =
-            (|row| tables.column(row, 0), |row| Ok((tables.column(row, 0)?, tables.column(row, 1)?)));
-        Ok(Obstacles {
-            resolved: resolved.iter().map(position).collect::<Result<_, ModelError>>()?,
-            waiting: waiting.iter().map(stream).collect::<Result<_, ModelError>>()?,
-        })
+        // A row without a position says that something waits, which is not often so.
+        let sql = "
+            SELECT position FROM failed_events
+            WHERE projection = $1 AND position > $2 AND position <= $3 AND resolved_at IS NOT NULL
+            UNION ALL
+            (SELECT NULL FROM failed_events WHERE projection = $1 AND resolved_at IS NULL LIMIT 1)";
+        let mut obstacles = Obstacles { resolved: HashSet::new(), waiting: HashMap::new() };
+        let mut any_waits = false;
+        for row in tables.rows(sql, &[&projection, &number(after), &number(to)]).await? {
+            match tables.column(&row, 0)? {
+                Some(position) => drop(obstacles.resolved.insert(position)),
+                None => any_waits = true,
+            }
+        }
+        if any_waits {
+            let streams: HashSet<&str> = events.iter().map(RecordedEvent::stream_str).collect();
+            let sql = "SELECT DISTINCT ON (stream) stream, version FROM failed_events
+                 WHERE projection = $1 AND stream = ANY($2) AND resolved_at IS NULL ORDER BY stream, position";
+            for row in tables.rows(sql, &[&projection, &Vec::from_iter(streams)]).await? {
+                obstacles.waiting.insert(tables.column(&row, 0)?, tables.column(&row, 1)?);
+            }
+        }
+        Ok(obstacles)
     }
 
     /// Whether an event takes no effect now; it is parked then if it has to wait.

@@ -61,6 +61,16 @@ pub trait ReadModel: Send + Sync {
     /// When the database cannot be read or written.
     fn prepare(&self) -> BoxFuture<'_, Result<ReadModelState, ModelError>>;
 
+    /// Whether [`Projection::set_up`](super::Projection::set_up) would by now make other tables than those that are there, such as
+    /// after an upgrade of the program. A rebuild brings them.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. One that cannot tell says that they are the same.
+    fn tables_changed(&self) -> BoxFuture<'_, Result<bool, ModelError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     /// Takes the events behind the checkpoint `known`, all or none, unless the projection is paused or is at another
     /// checkpoint. Of a stream with an event that waits in `failed_events` the events are parked, and those that were
     /// resolved are passed over. A row of the event behind the checkpoint, which stopped the projection, goes when it succeeds.

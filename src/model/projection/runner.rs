@@ -87,6 +87,8 @@ pub struct ProjectionStatus {
     pub stopped: bool,
     /// Events that wait to be retried or resolved, parked ones included.
     pub failed: u64,
+    /// Whether the program would by now make other tables than those that are there: a rebuild brings them.
+    pub tables_changed: bool,
 }
 
 /// Why a projection takes no more events for now.
@@ -191,9 +193,10 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// When the store or the database cannot be read.
+    /// [`ModelError::ForeignViews`] as for [`Runner::catch_up`], and when the store or the database cannot be read.
     pub async fn status(&self) -> Result<ProjectionStatus, ModelError> {
         let ReadModelState { checkpoint, paused, failed, stopped, rate, taken_at } = self.read_model.prepare().await?;
+        self.check_belongs(checkpoint).await?;
         let last_position = self.store.last_position().await?;
         let now = Timestamp::now().as_micros();
         let is_present = taken_at.is_some_and(|at| now.saturating_sub(at.as_micros()) < RATE_AGE_MICROS);
@@ -206,6 +209,7 @@ impl Runner {
             paused,
             stopped,
             failed,
+            tables_changed: self.read_model.tables_changed().await?,
         })
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Fresh<P> {
 impl<P: Projection<Connection> + 'static> Fresh<P> {
     pub(super) fn beside(present: SqliteViews, projection: Arc<P>) -> Result<Fresh<P>, ModelError> {
         let building = Arc::new(SqliteProjection::over(SqliteViews::temporary()?, projection));
+        building.prepare_now()?;
+        check_rebuildable(&building.views().write(), building.name())?;
         let known = failed::list(&*present.read()?, building.name(), true)?;
         let connection = building.views().write();
         for resolved in known.iter().filter(|failed| failed.resolved_at.is_some()) {
@@ -84,16 +86,49 @@ impl<P: Projection<Connection> + 'static> Fresh<P> {
     }
 }
 
-/// Puts every table, index, view and trigger that the projection has made in place of those of the same name.
-fn copy_tables(transaction: &Connection) -> Result<(), ModelError> {
-    let mut statement = transaction.prepare(
+/// A type, a name, and the SQL that makes it.
+type Made = (String, String, String);
+
+/// Every table, index, view and trigger that the projection of this database has made, each behind what it needs.
+fn made_tables(connection: &Connection) -> rusqlite::Result<Vec<Made>> {
+    let mut statement = connection.prepare(
         "SELECT type, name, sql FROM main.sqlite_schema
          WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
             AND tbl_name NOT IN ('projections', 'failed_events')
          ORDER BY type <> 'table', type <> 'index', type <> 'view', rowid",
     )?;
-    let made: Vec<(String, String, String)> =
-        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}
+
+/// A virtual table keeps what it holds in tables of its module's, which nobody else may write.
+fn check_rebuildable(connection: &Connection, projection: &str) -> Result<(), ModelError> {
+    let is_virtual = |(_, _, sql): &Made| sql.to_ascii_uppercase().starts_with("CREATE VIRTUAL TABLE");
+    match made_tables(connection)?.into_iter().find(is_virtual) {
+        Some((_, table, _)) => Err(ModelError::NotRebuildable { projection: projection.to_owned(), table }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a projection makes something otherwise, or something else, than is in a file.
+pub(super) fn tables_changed<P: Projection<Connection>>(
+    present: &Connection,
+    projection: &P,
+) -> Result<bool, ModelError> {
+    let fresh = Connection::open_in_memory()?;
+    projection.set_up(&fresh)?;
+    let mut is_there =
+        present.prepare("SELECT count(*) FROM main.sqlite_schema WHERE type = ?1 AND name = ?2 AND sql = ?3")?;
+    for (kind, name, sql) in made_tables(&fresh)? {
+        if !is_there.query_row([kind, name, sql], |row| row.get::<_, bool>(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Puts every table, index, view and trigger that the projection has made in place of those of the same name.
+fn copy_tables(transaction: &Connection) -> Result<(), ModelError> {
+    let made = made_tables(transaction)?;
     for (kind, name, _) in made.iter().rev() {
         // With a table go its indexes and triggers.
         transaction.execute(&format!("DROP {kind} IF EXISTS present.{}", quoted(name)), [])?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use super::{
     bookkeeping,
     failed::{self, Obstacles},
-    fresh::Fresh,
+    fresh::{self, Fresh},
     views::SqliteViews,
 };
 use crate::{
@@ -191,6 +191,10 @@ impl<P: Projection<Connection> + 'static> ReadModel for SqliteProjection<P> {
 
     fn prepare(&self) -> BoxFuture<'_, Result<ReadModelState, ModelError>> {
         Box::pin(async move { self.prepare_now() })
+    }
+
+    fn tables_changed(&self) -> BoxFuture<'_, Result<bool, ModelError>> {
+        Box::pin(async move { self.reading(|connection| fresh::tables_changed(connection, &*self.projection)) })
     }
 
     fn take<'a>(&'a self, known: Checkpoint, events: &'a [RecordedEvent]) -> BoxFuture<'a, Result<Taken, ModelError>> {

@@ -15,18 +15,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use shuttle::{
-    rand::{RngCore, thread_rng},
-    thread,
-};
+use shuttle::rand::{RngCore, thread_rng};
 
+use super::{
+    file::{Content, ModelFile},
+    thread::ModelThread,
+};
 use crate::{
     disk::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, SharedWord, Step},
     error::Holder,
     event::Timestamp,
-    sync::{Condvar as Signalled, Mutex as Met},
 };
 
 /// What stands in front of the number of an event in its payload.
@@ -70,6 +69,7 @@ pub(super) struct ModelDisk(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     files: Mutex<BTreeMap<PathBuf, Arc<Mutex<Content>>>>,
+    dirs: Mutex<BTreeSet<PathBuf>>,
     words: Mutex<BTreeMap<(PathBuf, u64), Arc<AtomicU64>>>,
     /// Microseconds.
     clock: AtomicU64,
@@ -91,13 +91,6 @@ struct State {
     /// The store is open.
     held: bool,
     syncs: u64,
-}
-
-#[derive(Default)]
-struct Content {
-    bytes: Vec<u8>,
-    len: u64,
-    synced: Vec<u8>,
 }
 
 impl fmt::Debug for Shared {
@@ -164,6 +157,53 @@ impl ModelDisk {
         shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::SeqCst);
     }
 
+    /// Something is done to the log.
+    pub(super) fn point_at(&self, path: &Path) {
+        if self.0.state.lock().met && path.parent().is_some_and(|dir| dir.ends_with("log")) {
+            ModelDisk::point();
+        }
+    }
+
+    /// A write or sync of a segment is counted; whether it is to go wrong, and how.
+    pub(super) fn strikes(&self, writes: bool) -> Option<Strike> {
+        let mut state = self.0.state.lock();
+        let count = if writes { &mut state.writes } else { &mut state.syncs };
+        *count += 1;
+        let ways = if writes { &[Strike::FailedWrite][..] } else { &[Strike::FailedSync, Strike::Panic] };
+        let strike = state.strikes(ways)?;
+        state.lies = true;
+        Some(strike)
+    }
+
+    /// Whether no sync of a segment means anything any more.
+    pub(super) fn lies(&self) -> bool {
+        self.0.state.lock().lies
+    }
+
+    /// So much time passes.
+    pub(super) fn pass(&self, time: Duration) {
+        self.0.clock.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is the content of a segment now.
+    pub(super) fn is_content_of_segment(&self, content: &Arc<Mutex<Content>>) -> bool {
+        let files = self.0.files.lock();
+        files.iter().any(|(path, other)| is_segment(path) && Arc::ptr_eq(other, content))
+    }
+
+    /// Whether the beginning of a segment is to go wrong.
+    fn begins(&self, name: &Path) -> io::Result<()> {
+        if !is_segment(name) {
+            return Ok(());
+        }
+        let strike = self.0.state.lock().strikes(&[Strike::FailedBeginning, Strike::PanicInBeginning]);
+        match strike {
+            None => Ok(()),
+            Some(Strike::PanicInBeginning) => resume_unwind(Box::new(PLANNED)),
+            Some(_) => Err(io::ErrorKind::Other.into()),
+        }
+    }
+
     fn content(&self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
         self.0.files.lock().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -173,41 +213,9 @@ fn is_segment(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "seg")
 }
 
-fn chance(of: u64) -> bool {
+/// Once in so many times.
+pub(super) fn chance(of: u64) -> bool {
     thread_rng().next_u64().is_multiple_of(of)
-}
-
-impl Shared {
-    /// Something is done to the log.
-    fn point(&self, path: &Path) {
-        if self.state.lock().met && path.parent().is_some_and(|dir| dir.ends_with("log")) {
-            ModelDisk::point();
-        }
-    }
-
-    /// A write or sync of a segment is counted; whether it is to go wrong, and how.
-    fn strikes(&self, writes: bool) -> Option<Strike> {
-        let mut state = self.state.lock();
-        let count = if writes { &mut state.writes } else { &mut state.syncs };
-        *count += 1;
-        let ways = if writes { &[Strike::FailedWrite][..] } else { &[Strike::FailedSync, Strike::Panic] };
-        let strike = state.strikes(ways)?;
-        state.lies = true;
-        Some(strike)
-    }
-
-    /// Whether the beginning of a segment is to go wrong.
-    fn begins(&self, name: &Path) -> io::Result<()> {
-        if !is_segment(name) {
-            return Ok(());
-        }
-        let strike = self.state.lock().strikes(&[Strike::FailedBeginning, Strike::PanicInBeginning]);
-        match strike {
-            None => Ok(()),
-            Some(Strike::PanicInBeginning) => resume_unwind(Box::new(PLANNED)),
-            Some(_) => Err(io::ErrorKind::Other.into()),
-        }
-    }
 }
 
 impl State {
@@ -229,7 +237,8 @@ impl State {
 }
 
 impl Disk for ModelDisk {
-    fn make_dir(&self, _: &Path) -> io::Result<()> {
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.dirs.lock().insert(dir.to_owned());
         Ok(())
     }
 
@@ -240,8 +249,8 @@ impl Disk for ModelDisk {
     }
 
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
-        let is_file = self.0.files.lock().contains_key(path);
-        Ok(Some(if is_file { Entry::File } else { Entry::Directory }))
+        let is_file = self.0.files.lock().contains_key(path).then_some(Entry::File);
+        Ok(is_file.or_else(|| self.0.dirs.lock().contains(path).then_some(Entry::Directory)))
     }
 
     fn file_len(&self, file: &Path) -> io::Result<Option<u64>> {
@@ -250,7 +259,7 @@ impl Disk for ModelDisk {
 
     fn open(&self, file: &Path, _: Access) -> io::Result<Arc<dyn DiskFile>> {
         let content = self.content(file)?;
-        Ok(Arc::new(ModelFile { disk: self.0.clone(), path: file.to_owned(), content }))
+        Ok(Arc::new(ModelFile { disk: self.clone(), path: file.to_owned(), content }))
     }
 
     fn create(&self, file: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -259,8 +268,8 @@ impl Disk for ModelDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.point(from);
-        self.0.begins(to)?;
+        self.point_at(from);
+        self.begins(to)?;
         let mut files = self.0.files.lock();
         let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to.to_owned(), content);
@@ -272,7 +281,7 @@ impl Disk for ModelDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.point(&dir.join("."));
+        self.point_at(&dir.join("."));
         Ok(())
     }
 
@@ -306,79 +315,7 @@ impl Disk for ModelDisk {
     }
 
     fn spawn(&self, name: &str, step: Step) -> io::Result<Arc<dyn DiskThread>> {
-        let asked = Arc::new((Met::new(Asked::default()), Signalled::new()));
-        let serving = asked.clone();
-        let disk = self.clone();
-        let builder = thread::Builder::new().name(name.to_owned());
-        let thread = builder.spawn(move || serve(&serving, step, &disk))?;
-        Ok(Arc::new(ModelThread { asked, thread: Mutex::new(Some(thread)) }))
-    }
-}
-
-#[derive(Default)]
-struct Asked {
-    asked: bool,
-    ended: bool,
-}
-
-struct ModelThread {
-    asked: Arc<(Met<Asked>, Signalled)>,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
-}
-
-fn serve(asked: &(Met<Asked>, Signalled), mut step: Step, disk: &ModelDisk) {
-    let (state, changed) = asked;
-    let mut again: Option<Duration> = None;
-    loop {
-        let mut asked = state.lock();
-        while !asked.asked {
-            if asked.ended {
-                return;
-            }
-            let Some(after) = again else {
-                changed.wait(&mut asked);
-                continue;
-            };
-            // The time may be over at any moment.
-            drop(asked);
-            thread::yield_now();
-            asked = state.lock();
-            if chance(2) {
-                disk.0.clock.fetch_add(after.as_micros() as u64, Ordering::Relaxed);
-                break;
-            }
-        }
-        asked.asked = false;
-        drop(asked);
-        again = step();
-    }
-}
-
-impl DiskThread for ModelThread {
-    fn ask(&self) {
-        self.asked.0.lock().asked = true;
-        self.asked.1.notify_all();
-    }
-
-    fn join(&self) -> bool {
-        self.asked.0.lock().ended = true;
-        self.asked.1.notify_all();
-        let thread = self.thread.lock().take();
-        thread.is_none_or(|thread| thread.join().is_ok())
-    }
-}
-
-/// Nobody asks any more.
-impl Drop for ModelThread {
-    fn drop(&mut self) {
-        self.asked.0.lock().ended = true;
-        self.asked.1.notify_all();
-    }
-}
-
-impl fmt::Debug for ModelThread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ModelThread")
+        Ok(Arc::new(ModelThread::start(name, step, self)?))
     }
 }
 
@@ -410,98 +347,5 @@ impl SharedWord for Word {
             assert!(disk.synced().len() as u64 >= word, "published to other processes before it is durable");
         }
         self.word.store(word, Ordering::SeqCst);
-    }
-}
-
-struct ModelFile {
-    disk: Arc<Shared>,
-    path: PathBuf,
-    content: Arc<Mutex<Content>>,
-}
-
-impl fmt::Debug for ModelFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ModelFile")
-    }
-}
-
-impl ModelFile {
-    fn is_segment(&self) -> bool {
-        // What got its name after it was opened.
-        let files = self.disk.files.lock();
-        files.iter().any(|(path, content)| is_segment(path) && Arc::ptr_eq(content, &self.content))
-    }
-}
-
-impl DiskFile for ModelFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.content.lock().len)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let content = self.content.lock();
-        let (from, to) = (offset as usize, offset as usize + buffer.len());
-        if to as u64 > content.len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let there = content.bytes.get(from..content.bytes.len().min(to)).unwrap_or_default();
-        buffer[..there.len()].copy_from_slice(there);
-        buffer[there.len()..].fill(0);
-        Ok(())
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.point(&self.path);
-        if self.is_segment() && self.disk.strikes(true).is_some() {
-            return Err(io::ErrorKind::Other.into());
-        }
-        let mut content = self.content.lock();
-        let end = offset as usize + bytes.len();
-        content.len = content.len.max(end as u64);
-        // Zeros at the end need no memory.
-        if bytes.iter().any(|byte| *byte != 0) || end <= content.bytes.len() {
-            let len = content.bytes.len().max(end);
-            content.bytes.resize(len, 0);
-            content.bytes[offset as usize..end].copy_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        let mut content = self.content.lock();
-        content.len = content.len.max(len);
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        // What is written meanwhile is none of this sync's.
-        let bytes = self.content.lock().bytes.clone();
-        self.disk.point(&self.path);
-        let segment = self.is_segment();
-        match segment.then(|| self.disk.strikes(false)).flatten() {
-            None => {}
-            // The hook that reports panics is not called: this one is planned.
-            Some(Strike::Panic) => resume_unwind(Box::new(PLANNED)),
-            Some(_) => return Err(io::ErrorKind::Other.into()),
-        }
-        if !(segment && self.disk.state.lock().lies) {
-            self.content.lock().synced = bytes;
-        }
-        self.disk.point(&self.path);
-        Ok(())
-    }
-
-    fn forget_cache(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn read_ahead(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn map(&self) -> io::Result<Bytes> {
-        let mut bytes = vec![0; self.len()? as usize];
-        self.read_at(&mut bytes, 0)?;
-        Ok(bytes.into())
     }
 }
