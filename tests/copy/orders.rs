@@ -62,9 +62,6 @@ fn first_orders(directory: &Path) -> TempDir {
     part
 }
 
-/// Streams, and the events of each.
-type Streams = BTreeMap<String, Vec<Value>>;
-
 /// The directory with the tables, and what they become in a store that nothing happens to.
 fn published() -> Option<(&'static str, &'static Streams)> {
     static PUBLISHED: OnceLock<Option<(TempDir, Streams)>> = OnceLock::new();
