@@ -25,8 +25,10 @@ use crate::{
 };
 
 /// The events of each stream, without their positions.
-fn streams(store: &str) -> BTreeMap<String, Vec<Value>> {
-    let mut streams: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+type Streams = BTreeMap<String, Vec<Value>>;
+
+fn streams(store: &str) -> Streams {
+    let mut streams: Streams = BTreeMap::new();
     for line in exported(store) {
         let mut event: Value = serde_json::from_str(&line).unwrap();
         event.as_object_mut().unwrap().remove("position");
@@ -61,8 +63,8 @@ fn first_orders(directory: &Path) -> TempDir {
 }
 
 /// The directory with the tables, and what they become in a store that nothing happens to.
-fn published() -> Option<(&'static str, &'static BTreeMap<String, Vec<Value>>)> {
-    static PUBLISHED: OnceLock<Option<(TempDir, BTreeMap<String, Vec<Value>>)>> = OnceLock::new();
+fn published() -> Option<(&'static str, &'static Streams)> {
+    static PUBLISHED: OnceLock<Option<(TempDir, Streams)>> = OnceLock::new();
     let published = PUBLISHED.get_or_init(|| {
         let Ok(all) = env::var("OLIST_DIR") else {
             eprintln!("skipped: OLIST_DIR does not say where the tables are");
@@ -102,7 +104,7 @@ impl Importing {
     }
 
     /// Waits for its end, and compares.
-    fn ends_with(mut self, url: &str, streams_of_all: &BTreeMap<String, Vec<Value>>) -> io::Result<()> {
+    fn ends_with(mut self, url: &str, streams_of_all: &Streams) -> io::Result<()> {
         let said = said(&mut self.child);
         assert_eq!(self.child.wait()?.code(), Some(0), "{said}");
         assert!(streams(url) == *streams_of_all, "other streams than in a directory");
