@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    commit::{Commit, Filling, Sequencer},
+    commit::{Commit, Sequencer},
     waiter::{Waiter, wake_all},
 };
 use crate::{
@@ -224,8 +224,8 @@ impl Commit {
 impl Sequencer {
     #[cfg(feature = "server")]
     fn is_alone(&self) -> bool {
-        let Filling { begun, wanted, writers, .. } = self.filling;
-        let waits = begun && !wanted && writers == 0 && self.gather.expects_one();
+        let filling = &self.filling;
+        let waits = filling.begun && !filling.wanted && filling.writers == 0 && self.gather.expects_one();
         waits && self.flying.is_none() && self.check().is_ok()
     }
 

@@ -10,7 +10,7 @@
 //! appends what was decided, on the condition that nobody else has written in between. A [`CommandBus`] leads an
 //! [`AggregateCommand`] there, and a [`QueryBus`] leads a [`Query`] to who answers it. A [`Projection`] folds the whole
 //! log into something that answers questions: a [`Runner`] hands it the events, and `SqliteViews` keeps the answers in an SQLite
-//! file. An [`EventBus`] hands events to an [`EventHandler`], whose commands [`Repository::execute_once`] carries out once.
+//! file, `PostgresViews` in a database. An [`EventBus`] hands events to an [`EventHandler`], whose commands [`Repository::execute_once`] carries out once.
 //!
 //! Invariants:
 //!

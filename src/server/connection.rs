@@ -18,13 +18,14 @@ use tracing::{debug, info, warn};
 use super::{
     access::Access,
     budget::{Budget, Budgets},
+    memory::Memory,
     metrics::Metrics,
     options::ServerOptions,
     reader::{Ended, FrameReader, MOST_BUFFER, Patience, Source},
-    session::{Session, answer_pages},
+    session::{Jobs, Session, answer_pages},
     shutdown::Shutdown,
     streamed::Surroundings,
-    writer::{Sink, Ticket, Writer},
+    writer::{Own, Sink, Ticket, Writer},
 };
 use crate::{
     error::Error,
@@ -48,6 +49,7 @@ pub(super) struct Common {
     pub(super) store: Store,
     pub(super) options: Arc<ServerOptions>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Memory,
     /// Of all connections together.
     pub(super) requests: Budget,
     pub(super) responses: Budget,
@@ -149,24 +151,27 @@ async fn converse(
     common: &Common,
 ) -> (String, Option<FrameReader>) {
     let (out, answers) = mpsc::unbounded_channel();
-    let (pages, jobs) = mpsc::unbounded_channel();
+    let pages = Jobs::default();
+    let own = Own::default();
     let budget = |total: &Budget, free| Budgets::new(common.options.connection_bytes, total, free);
     let with = Surroundings {
         store: common.store.clone(),
         access: Arc::new(access),
         metrics: common.metrics.clone(),
+        memory: common.memory.clone(),
         responses: budget(&common.responses, FREE_RESPONSE),
         out,
         shutdown: common.shutdown.clone(),
         server: common.name.clone(),
     };
-    let answering = answer_pages(jobs, with.clone());
-    let session = Session::new(with, pages);
-    let writer = Writer::new(sink, answers, common.options.write_time, &common.metrics, &common.store);
+    let answering = answer_pages(pages.clone(), with.clone(), own.clone());
+    let session = Session::new(with, pages, own.clone());
+    let writer = Writer::new(sink, answers, own, common.options.write_time, &common.metrics, &common.store);
     let mut why = "closed by the client".to_owned();
     let requests = budget(&common.requests, MOST_BUFFER);
     let working = async {
-        tokio::join!(read(&mut reader, session, requests, common, &mut why), answering);
+        // What was read is worked on at once, and the writer comes behind both.
+        tokio::join!(biased; read(&mut reader, session, requests, common, &mut why), answering);
         // All that can be said is on its way: the writer ends.
         std::future::pending::<()>().await;
     };

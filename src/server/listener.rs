@@ -16,6 +16,7 @@ use super::{
     budget::Budget,
     connection::{self, Common, Stream},
     http,
+    memory::Memory,
     metrics::Metrics,
     network::{Incoming, Transport},
     options::{ServeError, ServerOptions},
@@ -112,8 +113,9 @@ pub(super) fn common(store: Store, address: SocketAddr, options: ServerOptions) 
     let counting = metrics.clone();
     store.count_commits(move |batch| counting.committed(batch));
     let common = Common {
-        store,
         metrics,
+        memory: Memory::new(),
+        store,
         requests: Budget::new(options.total_bytes),
         responses: Budget::new(options.total_bytes),
         shutdown,

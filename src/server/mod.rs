@@ -6,7 +6,7 @@
 //!       reader       bytes -> frames, within the budgets -> session
 //!       session      what a request is allowed to do, and who does it
 //!         appends      sequenced at once, in the order in which they arrive; they share the commits of all
-//!         reads        pages, made on threads that may block; those of one connection together
+//!         reads        pages, those of one connection together: here as long as they come from memory, else on threads that may block
 //!         streamed     long reads and subscriptions, a task each, as far as there is credit
 //!       writer       what is ready -> vectored writes, straight from where the events lie
 //!   network      what connections are: the system's, or simulated ones
@@ -25,15 +25,18 @@
 mod access;
 mod budget;
 mod connection;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod fault_tests;
 #[cfg(all(feature = "client", any(test, fuzzing)))]
 pub(crate) mod fuzzing;
 mod http;
 mod listener;
+mod memory;
 mod metrics;
 mod network;
-#[cfg(all(test, feature = "client"))]
+#[cfg(test)]
+#[cfg(feature = "client")]
 mod network_tests;
 mod options;
 mod page;

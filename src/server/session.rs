@@ -1,16 +1,19 @@
 //! What a client that has said who it is may ask for, and who does it.
 
 use std::{
+    collections::VecDeque,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Instant,
 };
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::mpsc,
-    task::{JoinSet, block_in_place, spawn_blocking},
+    task::{JoinSet, spawn_blocking, yield_now},
 };
 
 use super::{
@@ -19,7 +22,7 @@ use super::{
     page::Reading,
     streamed::{self, AllStreamed, Surroundings},
     subscription,
-    writer::{self, Appending, Out, Ticket},
+    writer::{self, Appending, Out, Own, Ticket},
 };
 use crate::{
     error::{Action, Error, Result},
@@ -46,11 +49,6 @@ pub(super) fn may_block_in_place() -> bool {
     Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
-/// As [`blocking`], and without a change of threads where the runtime puts another in the place of this one.
-pub(super) async fn blocking_here<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    if may_block_in_place() { block_in_place(work) } else { blocking(work).await }
-}
-
 /// What is answered to a request that panicked.
 fn fault() -> Error {
     let message = "a fault of the server ended this request".into();
@@ -72,6 +70,24 @@ pub(super) struct PageJob {
     pub(super) ticket: Ticket,
 }
 
+/// The pages that a connection asks for. Put there and taken by one task, which takes behind each putting: nobody is woken for it.
+#[derive(Clone, Default)]
+pub(super) struct Jobs(Arc<Mutex<VecDeque<Box<PageJob>>>>);
+
+impl Jobs {
+    /// Some of them, when there are any; none when there can be no more.
+    async fn take(&self) -> VecDeque<Box<PageJob>> {
+        poll_fn(|_| {
+            let mut jobs = self.0.lock();
+            let some = jobs.len().min(PAGES);
+            // Else the session is there that puts them.
+            let over = Arc::strong_count(&self.0) == 1;
+            if some > 0 || over { Poll::Ready(jobs.drain(..some).collect()) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
 /// What is looked up where blocking is allowed, and answered with one frame.
 pub(super) enum Asked {
     Page(Reading),
@@ -79,6 +95,11 @@ pub(super) enum Asked {
 }
 
 impl Asked {
+    /// Whether no more is looked at than is asked for.
+    fn is_bounded(&self) -> bool {
+        matches!(self, Asked::Version(_) | Asked::Page(Reading::Stream(_)))
+    }
+
     /// The answer; `None` when nothing was found so far, and more is to be looked at. A panic is an answer as well.
     fn answer(&mut self, request: u64, with: &Surroundings) -> Option<Frame> {
         let answered = match catch_unwind(AssertUnwindSafe(|| self.look(request, with))) {
@@ -115,33 +136,60 @@ impl Asked {
 const PAGES: usize = 64;
 const PAGES_BYTES: usize = 1 << 20;
 
-/// Answers the pages that a connection asks for. What has come meanwhile is read together: one change of threads for all.
-pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>, with: Surroundings) {
-    let mut waiting = Vec::new();
+/// The same for pages that are read where they are asked for.
+const QUICK_PAGES: usize = 16;
+const QUICK_BYTES: usize = 128 << 10;
+
+/// What became of some pages: answers, and what is still to be looked for.
+type Looked = (Vec<(Frame, Ticket)>, VecDeque<Box<PageJob>>);
+
+fn look_up(jobs: VecDeque<Box<PageJob>>, most: usize, with: &Surroundings) -> Looked {
+    let (mut answered, mut left, mut bytes) = (Vec::with_capacity(jobs.len()), VecDeque::new(), 0);
+    for mut job in jobs {
+        let frame = if bytes < most { job.asked.answer(job.request, with) } else { None };
+        match frame {
+            Some(frame) => {
+                bytes += frame.len();
+                answered.push((frame, job.ticket));
+            }
+            None => left.push_back(job),
+        }
+    }
+    (answered, left)
+}
+
+/// Answers the pages that a connection asks for. What has come meanwhile is read together: one change of threads for all, or none while
+/// reads come from memory.
+pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
+    let mut waiting = VecDeque::new();
     loop {
-        if waiting.is_empty() && jobs.recv_many(&mut waiting, PAGES).await == 0 {
+        if waiting.is_empty() {
+            waiting = jobs.take().await;
+        }
+        if waiting.is_empty() {
             return;
         }
-        let (batch, looked_up) = (std::mem::take(&mut waiting), with.clone());
-        let answered = blocking_here(move || {
-            let (mut answered, mut left, mut bytes) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
-            for mut job in batch {
-                let frame = if bytes < PAGES_BYTES { job.asked.answer(job.request, &looked_up) } else { None };
-                match frame {
-                    Some(frame) => {
-                        bytes += frame.len();
-                        answered.push((frame, job.ticket));
-                    }
-                    None => left.push(job),
-                }
-            }
-            Ok((answered, left))
-        });
-        // It fails only when nothing is worked on any more.
-        let Ok((answered, left)) = answered.await else { return };
-        waiting = left;
+        let begun = Instant::now();
+        let here = with.memory.is_quick(begun) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
+        let batch = waiting.drain(..waiting.len().min(if here { QUICK_PAGES } else { PAGES })).collect();
+        let looked = if here {
+            look_up(batch, QUICK_BYTES, &with)
+        } else {
+            let with = with.clone();
+            // It fails only when nothing is worked on any more.
+            let Ok(looked) = blocking(move || Ok(look_up(batch, PAGES_BYTES, &with))).await else { return };
+            looked
+        };
+        with.memory.took(begun, Instant::now());
+        let (answered, left) = looked;
+        left.into_iter().rev().for_each(|job| waiting.push_front(job));
         for (frame, ticket) in answered {
-            with.send(frame, ticket).await;
+            let held = with.responses.hold(frame.len()).await;
+            own.push(Out::Frame(Box::new((frame, ticket, held))));
+        }
+        if !waiting.is_empty() {
+            // What is there goes out first.
+            yield_now().await;
         }
     }
 }
@@ -149,7 +197,8 @@ pub(super) async fn answer_pages(mut jobs: mpsc::UnboundedReceiver<Box<PageJob>>
 /// A connection whose client is known.
 pub(super) struct Session {
     with: Surroundings,
-    pages: mpsc::UnboundedSender<Box<PageJob>>,
+    pages: Jobs,
+    own: Own,
     streamed: AllStreamed,
     /// Reads and subscriptions that go on until they are canceled, or nobody is there any more.
     streams: JoinSet<()>,
@@ -158,8 +207,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(with: Surroundings, pages: mpsc::UnboundedSender<Box<PageJob>>) -> Session {
-        Session { with, pages, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
+    pub(super) fn new(with: Surroundings, pages: Jobs, own: Own) -> Session {
+        Session { with, pages, own, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
     }
 
     fn access(&self) -> &Access {
@@ -249,7 +298,7 @@ impl Session {
             }
         };
         // Without a writer the connection is at its end; the append takes place all the same.
-        let _ = self.with.out.send(out);
+        self.own.push(out);
     }
 
     fn read(&mut self, id: u64, reading: Reading, flow: Flow, ticket: Ticket) -> Result<(), (Error, Ticket)> {
@@ -267,8 +316,7 @@ impl Session {
     }
 
     fn look_up(&self, request: u64, asked: Asked, ticket: Ticket) {
-        // Who answers lives as long as this does.
-        let _ = self.pages.send(Box::new(PageJob { request, asked, ticket }));
+        self.pages.0.lock().push_back(Box::new(PageJob { request, asked, ticket }));
     }
 
     fn subscribe(&mut self, id: u64, resume: Resume, credit: u32, ticket: Ticket) -> Result<(), (Error, Ticket)> {

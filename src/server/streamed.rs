@@ -14,11 +14,12 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     access::Access,
     budget::Budgets,
+    memory::Memory,
     metrics::Metrics,
     page::{Page, Reading},
     session::blocking,
     shutdown::Shutdown,
-    writer::{Out, Ticket},
+    writer::{Ready, Ticket},
 };
 use crate::{
     error::{Error, Result},
@@ -37,8 +38,9 @@ pub(super) struct Surroundings {
     pub(super) store: Store,
     pub(super) access: Arc<Access>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Memory,
     pub(super) responses: Budgets,
-    pub(super) out: mpsc::UnboundedSender<Out>,
+    pub(super) out: mpsc::UnboundedSender<Box<Ready>>,
     pub(super) shutdown: Shutdown,
     /// What the server calls itself in errors.
     pub(super) server: Arc<str>,
@@ -49,7 +51,7 @@ impl Surroundings {
     pub(super) async fn send(&self, frame: Frame, ticket: Ticket) {
         let held = self.responses.hold(frame.len()).await;
         // Without a writer the connection is at its end.
-        let _ = self.out.send(Out::Frame(Box::new((frame, ticket, held))));
+        let _ = self.out.send(Box::new((frame, ticket, held)));
     }
 
     pub(super) async fn answer(&self, request: u64, response: Result<Response>, ticket: Ticket) {
@@ -128,7 +130,7 @@ impl Streamed {
         if flow.open {
             flow.credit = flow.credit.saturating_sub(frame.len() as i64);
             // Under the lock, so that nothing comes behind the answer to a cancel.
-            let _ = with.out.send(Out::Frame(Box::new((frame, Ticket::default(), held))));
+            let _ = with.out.send(Box::new((frame, Ticket::default(), held)));
         }
         flow.open
     }

@@ -7,11 +7,13 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use futures_util::{Stream, stream::FuturesUnordered};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc},
@@ -44,14 +46,25 @@ pub(super) struct Ticket {
 }
 
 /// A frame, with what it holds until it is written: the request's ticket, and its own bytes.
-type Ready = (Frame, Ticket, Held);
+pub(super) type Ready = (Frame, Ticket, Held);
 
-/// What a writer is given. In boxes, as the channel keeps room for some of them in every connection, however idle.
+/// What a writer is given by its connection's own task. In boxes, as what keeps them, in every connection, keeps room for some, however idle.
 pub(super) enum Out {
     /// A frame that is ready.
     Frame(Box<Ready>),
     /// An append that is under way.
     Append(Box<Appending>),
+}
+
+/// What the connection's own task has to say. The writer, which is polled behind everything else in that task, finds it there: nobody is
+/// woken for it.
+#[derive(Clone, Default)]
+pub(super) struct Own(Arc<Mutex<Vec<Out>>>);
+
+impl Own {
+    pub(super) fn push(&self, out: Out) {
+        self.0.lock().push(out);
+    }
 }
 
 /// An append that has been sequenced, or will be when there is room.
@@ -99,7 +112,8 @@ pub(super) fn answer(
 /// Writes what a connection has to say.
 pub(super) struct Writer<'a> {
     pub(super) sink: Sink,
-    pub(super) out: mpsc::UnboundedReceiver<Out>,
+    pub(super) out: mpsc::UnboundedReceiver<Box<Ready>>,
+    pub(super) own: Own,
     pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
     pub(super) store: &'a Store,
@@ -112,13 +126,14 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(
         sink: Sink,
-        out: mpsc::UnboundedReceiver<Out>,
+        out: mpsc::UnboundedReceiver<Box<Ready>>,
+        own: Own,
         patience: Duration,
         metrics: &'a Metrics,
         store: &'a Store,
     ) -> Writer<'a> {
         let (queue, appends) = (VecDeque::new(), FuturesUnordered::new());
-        Writer { sink, out, patience, metrics, store, queue, written: 0, appends }
+        Writer { sink, out, own, patience, metrics, store, queue, written: 0, appends }
     }
 
     /// Writes until nobody has anything to say any more.
@@ -134,11 +149,7 @@ impl<'a> Writer<'a> {
         let (mut open, mut fresh) = (true, 0);
         loop {
             match self.out.poll_recv(context) {
-                Poll::Ready(Some(Out::Frame(ready))) => self.queue.push_back(ready),
-                Poll::Ready(Some(Out::Append(append))) => {
-                    self.appends.push(append);
-                    fresh += 1;
-                }
+                Poll::Ready(Some(ready)) => self.queue.push_back(ready),
                 Poll::Ready(None) => {
                     open = false;
                     break;
@@ -146,7 +157,21 @@ impl<'a> Writer<'a> {
                 Poll::Pending => break,
             }
         }
-        if fresh == 1 && self.appends.len() == 1 && self.store.is_alone() && may_block_in_place() {
+        for out in self.own.0.lock().drain(..) {
+            match out {
+                Out::Frame(ready) => self.queue.push_back(ready),
+                Out::Append(append) => {
+                    self.appends.push(append);
+                    fresh += 1;
+                }
+            }
+        }
+        if fresh == 1
+            && self.appends.len() == 1
+            && self.queue.is_empty()
+            && self.store.is_alone()
+            && may_block_in_place()
+        {
             // Nobody else writes, and nothing more was sent: another thread would only be a detour.
             block_in_place(|| self.store.commit_alone());
         }

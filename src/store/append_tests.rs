@@ -413,3 +413,38 @@ fn tasks_that_had_to_wait_for_a_segment_share_a_commit() {
     let syncs = disk.synced().len() - before;
     assert!(syncs < 10, "{syncs} syncs for 20 appends that waited together");
 }
+
+#[cfg(feature = "server")]
+fn sequenced(store: &Store, stream: &str) -> Pin<Box<dyn Future<Output = Result<Vec<Appended>>> + Send>> {
+    let append = crate::event_store::StreamAppend::new(name(stream), ExpectedVersion::NoStream, vec![event("x")]);
+    Box::pin(drive(store.sequence_async(vec![append])).unwrap())
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn a_lone_append_is_committed_by_the_thread_that_offers_to() {
+    let disk = SimDisk::with_threads();
+    let store = open(&disk, Options::new());
+    append(&store, "before").unwrap();
+    assert!(!store.is_alone(), "there is nothing to commit");
+    let mut lone = sequenced(&store, "lone");
+    assert!(store.is_alone());
+    store.commit_alone();
+    assert_eq!(disk.synced().last(), Some(&thread::current().id()));
+    let polled = lone.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Ok(_))), "{polled:?}");
+    assert!(!store.is_alone());
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn an_append_behind_one_that_is_on_its_way_is_not_alone() {
+    let (disk, store, leader) = held_up();
+    let behind = sequenced(&store, "behind");
+    assert!(!store.is_alone());
+    // Does nothing: it would write while another writes.
+    store.commit_alone();
+    disk.open_gate();
+    leader.join().unwrap().unwrap();
+    drive(behind).unwrap();
+}

@@ -10,7 +10,7 @@ use factlog::{
 
 use crate::{
     postgres::{PASSWORD, Postgres},
-    support::{Hand, append, event, events, patient, stream, text, whole_log},
+    support::{Hand, LONG, append, event, events, patient, stream, text, whole_log},
 };
 
 /// Connects, which must fail without telling the password.
@@ -59,8 +59,8 @@ fn a_database_that_cannot_be_written_or_is_not_in_utf8_is_refused() {
 #[test]
 fn a_server_that_went_away_is_unavailable_and_after_its_return_everything_goes_on() {
     let server = Postgres::new();
-    let options = PostgresOptions::new(&server.database()).unwrap().request_time(Duration::from_secs(2));
-    let store = options.connect().unwrap();
+    let options = PostgresOptions::new(&server.database()).unwrap().connect_time(LONG);
+    let store = options.request_time(Duration::from_secs(5)).connect().unwrap();
     append(&store, "a", "before").unwrap();
     server.kill();
     for _ in 0..2 {

@@ -6,7 +6,9 @@ use std::{
     thread,
 };
 
-use factlog::{Error, EventId, EventStore, ExpectedVersion, StreamAppend, Version, block_on};
+use factlog::{
+    Error, EventId, EventStore, ExpectedVersion, StreamAppend, Version, backend::postgres::PostgresStore, block_on,
+};
 
 use crate::{
     postgres::Postgres,
@@ -16,43 +18,49 @@ use crate::{
 const WRITERS: usize = 6;
 const KILLS: usize = 3;
 
+/// A stream, the id of an event that was acknowledged, and its version.
+type Entry = (String, EventId, Version);
+
+/// Appends to a stream of its own and to one of all, until told to stop. Gives what was acknowledged.
+fn write(store: &PostgresStore, writer: usize, stop: impl Fn() -> bool, acknowledged: &AtomicU64) -> Vec<Entry> {
+    let (own, shared) = (format!("own-{writer}"), "shared-1".to_owned());
+    let mut ledger = Vec::new();
+    let mut version = Version::NONE;
+    while !stop() {
+        let (one, other) = (event("one"), event("other"));
+        let ids = [one.id, other.id];
+        let appends = vec![
+            StreamAppend::new(stream(&own), version, vec![one]),
+            StreamAppend::new(stream(&shared), ExpectedVersion::Any, vec![other]),
+        ];
+        // Sent again for as long as the store says that this is what to do.
+        let answers = loop {
+            match block_on(store.append_streams(appends.clone())) {
+                Ok(answers) => break answers,
+                Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        };
+        version = version.next();
+        assert_eq!(answers[0].version, version);
+        ledger.push((own.clone(), ids[0], answers[0].version));
+        ledger.push((shared.clone(), ids[1], answers[1].version));
+        acknowledged.fetch_add(1, Ordering::SeqCst);
+    }
+    ledger
+}
+
 #[test]
 fn what_was_acknowledged_is_there_once_after_the_server_was_killed_in_the_middle_of_appends() {
     let server = Postgres::new();
     let store = patient(&server.database());
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut subscription = subscribe(&store);
-    let ledgers: Vec<Vec<(String, EventId, Version)>> = thread::scope(|scope| {
+    let ledgers: Vec<Vec<Entry>> = thread::scope(|scope| {
         let writing: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (store, stop, acknowledged) = (&store, &stop, &acknowledged);
-                scope.spawn(move || {
-                    let (own, shared) = (format!("own-{writer}"), "shared-1".to_owned());
-                    let mut ledger = Vec::new();
-                    let mut version = Version::NONE;
-                    while !stop.load(Ordering::SeqCst) {
-                        let (one, other) = (event("one"), event("other"));
-                        let ids = [one.id, other.id];
-                        let appends = vec![
-                            StreamAppend::new(stream(&own), version, vec![one]),
-                            StreamAppend::new(stream(&shared), ExpectedVersion::Any, vec![other]),
-                        ];
-                        // Sent again for as long as the store says that this is what to do.
-                        let answers = loop {
-                            match block_on(store.append_streams(appends.clone())) {
-                                Ok(answers) => break answers,
-                                Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => {}
-                                Err(other) => panic!("{other}"),
-                            }
-                        };
-                        version = version.next();
-                        assert_eq!(answers[0].version, version);
-                        ledger.push((own.clone(), ids[0], answers[0].version));
-                        ledger.push((shared.clone(), ids[1], answers[1].version));
-                        acknowledged.fetch_add(1, Ordering::SeqCst);
-                    }
-                    ledger
-                })
+                scope.spawn(move || write(store, writer, || stop.load(Ordering::SeqCst), acknowledged))
             })
             .collect();
         for _ in 0..KILLS {

@@ -65,7 +65,7 @@ impl Proxy {
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
-        PostgresOptions::new(&self.address).unwrap().request_time(time).connect().unwrap()
+        PostgresOptions::new(&self.address).unwrap().connect_time(LONG).request_time(time).connect().unwrap()
     }
 }
 

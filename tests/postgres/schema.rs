@@ -17,7 +17,7 @@ fn of_many_that_come_first_at_once_each_finds_the_tables() {
         for _ in 0..8 {
             scope.spawn(|| {
                 start.wait();
-                append(&PostgresStore::connect(&address).unwrap(), "a", "x").unwrap();
+                append(&patient(&address), "a", "x").unwrap();
             });
         }
     });

@@ -22,7 +22,7 @@ pub fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
 }
 
 pub fn patient(address: &str) -> PostgresStore {
-    PostgresOptions::new(address).unwrap().request_time(LONG).connect().unwrap()
+    PostgresOptions::new(address).unwrap().connect_time(LONG).request_time(LONG).connect().unwrap()
 }
 
 pub fn append(store: &PostgresStore, name: &str, payload: &str) -> Result<Appended> {

@@ -3,6 +3,7 @@
 //! Each runs below a shell that ends it when this process is gone, however that ends; the directory goes with it.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::panic, reason = "these are tests")]
 
 use std::{
     ffi::OsString,

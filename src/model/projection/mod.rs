@@ -1,7 +1,7 @@
 //! Projections: folds of the whole log into something that answers questions.
 //!
 //! A [`Projection`] says what each event changes. A [`ReadModel`] is one projection with the tables that it writes; a read
-//! model in SQLite is made by `SqliteViews::project`. A [`Runner`] hands it the events of a store.
+//! model in SQLite is made by `SqliteViews::project`, one in PostgreSQL by `PostgresViews::project`. A [`Runner`] hands it the events of a store.
 //!
 //! ```text
 //!   store --- pages of events ---> Runner ---> ReadModel: BEGIN, effects of a page + checkpoint, COMMIT

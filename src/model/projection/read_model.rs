@@ -45,7 +45,7 @@ pub struct ReadModelState {
 
 /// One projection with the tables that it writes, and the bookkeeping beside them: what a [`Runner`](super::Runner) drives.
 ///
-/// Implemented for SQLite; an implementation for another database keeps the same promises. Each method is one transaction,
+/// Implemented for SQLite and PostgreSQL; an implementation for another database keeps the same promises. Each method is one transaction,
 /// so that a future may be dropped at any moment.
 pub trait ReadModel: Send + Sync {
     /// The projection's name.
