@@ -8,9 +8,9 @@ use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
     jetstream::{
         self,
-        consumer::{DeliverPolicy, pull::OrderedConfig},
+        consumer::{AckPolicy, pull::Config},
         context::Context,
-        stream::{Config, Stream},
+        stream::{self, Stream},
     },
 };
 use factlog::BoxFuture;
@@ -21,6 +21,8 @@ use super::Work;
 use crate::support::peer::Append;
 
 const NAME: &str = "by_hand";
+/// Messages that are fetched at a time.
+const PAGE: usize = 1_000;
 
 pub struct Log {
     context: Context,
@@ -41,13 +43,13 @@ impl Log {
         let (context, stream) = runtime.block_on(async {
             let client = async_nats::connect(servers).await.unwrap();
             let context = jetstream::new(client);
-            let config = Config {
+            let config = stream::Config {
                 name: NAME.to_owned(),
                 subjects: vec![format!("{NAME}.>")],
                 num_replicas: replicas,
                 allow_direct: true,
                 duplicate_window: Duration::from_secs(120),
-                ..Config::default()
+                ..stream::Config::default()
             };
             let stream = context.create_stream(config).await.unwrap();
             (context, stream)
@@ -57,19 +59,19 @@ impl Log {
 
     /// Reads what a consumer of this subject is given, up to this last sequence number.
     async fn consumed(&self, subject: String, last: u64) -> u64 {
-        let config =
-            OrderedConfig { filter_subject: subject, deliver_policy: DeliverPolicy::All, ..OrderedConfig::default() };
+        let config = Config { filter_subject: subject, ack_policy: AckPolicy::None, ..Config::default() };
         let consumer = self.stream.create_consumer(config).await.unwrap();
-        let mut messages = consumer.messages().await.unwrap();
-        let mut count = 0;
-        while let Some(message) = messages.next().await {
-            let message = message.unwrap();
-            std::hint::black_box(message.payload.len());
-            count += 1;
-            if message.info().unwrap().stream_sequence >= last {
-                break;
+        let (mut count, mut newest) = (0, 0);
+        while newest < last {
+            let mut messages = consumer.fetch().max_messages(PAGE).messages().await.unwrap();
+            while let Some(message) = messages.next().await {
+                let message = message.unwrap();
+                std::hint::black_box(message.payload.len());
+                newest = message.info().unwrap().stream_sequence;
+                count += 1;
             }
         }
+        self.stream.delete_consumer(&consumer.cached_info().name).await.unwrap();
         count
     }
 }

@@ -31,8 +31,8 @@ CREATE INDEX events_event_type ON events (event_type, position);
 CREATE INDEX events_created_at ON events USING brin (created_at);";
 
 const APPEND: &str = "INSERT INTO events (stream_id, version, event_id, event_type, event_data, metadata, created_at)
-    SELECT $1, $2 + 1, $3, $4, $5, '', extract(epoch FROM clock_timestamp()) * 1000000
-    WHERE (SELECT coalesce(max(version), 0) FROM events WHERE stream_id = $1) = $2";
+    SELECT $1::text, $2::bigint + 1, $3::uuid, $4::text, $5::bytea, '', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    WHERE (SELECT coalesce(max(version), 0) FROM events WHERE stream_id = $1::text) = $2::bigint";
 
 const READ: &str = "SELECT position, version, event_id, event_type, event_data, metadata, created_at
     FROM events WHERE stream_id = $1 ORDER BY version";
