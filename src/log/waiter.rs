@@ -107,11 +107,16 @@ pub(crate) fn wake_task(waker: Waker) {
     let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
-/// Wakes all of them, threads by threads: waking one costs microseconds.
+/// How many parts of those who wait are left to the first of them who wake.
+const PARTS: usize = 8;
+
+/// Wakes all of them, most by themselves and each of these with a part of the others to wake: waking a thread costs microseconds, which one
+/// thread alone would spend on all of them before it goes on, and in a long chain the last would wait for all before them.
 pub(super) fn wake_all(mut waiters: Vec<Arc<Waiter>>) {
     while let Some(waiter) = waiters.pop() {
         if let Sleeper::Thread(_, others) = &waiter.sleeper {
-            *others.lock() = waiters.split_off(waiters.len() / 2);
+            let kept = waiters.len() - waiters.len() / PARTS;
+            *others.lock() = waiters.split_off(kept);
         }
         waiter.wake(Wake::Decided);
     }
