@@ -13,6 +13,7 @@ use async_nats::{
         stream::{self, Stream},
     },
 };
+use bytes::Bytes;
 use factlog::BoxFuture;
 use futures_util::StreamExt;
 use tokio::runtime::{Builder, Runtime};
@@ -85,9 +86,15 @@ impl Work for Log {
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
             headers.insert(NATS_MESSAGE_ID, event.id.to_string());
             headers.insert("type", event.event_type);
-            let payload = event.payload.into();
-            let sent = self.context.publish_with_headers(subject.clone(), headers, payload).await.unwrap();
-            let acknowledged = sent.await.unwrap();
+            let payload: Bytes = event.payload.into();
+            // Sent again when no answer comes in time: the server knows the id.
+            let acknowledged = loop {
+                let (subject, headers, payload) = (subject.clone(), headers.clone(), payload.clone());
+                let sent = self.context.publish_with_headers(subject, headers, payload).await.unwrap();
+                if let Ok(acknowledged) = sent.await {
+                    break acknowledged;
+                }
+            };
             self.newest.lock().unwrap().insert(subject, acknowledged.sequence);
         })
     }
