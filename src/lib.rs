@@ -124,3 +124,8 @@ pub struct Readme;
 #[cfg(all(doctest, feature = "orders", feature = "users", feature = "testing"))]
 #[doc = include_str!("../docs/guide.md")]
 pub struct Guide;
+
+/// And those of the page on other engines.
+#[cfg(all(doctest, feature = "client", feature = "postgres", feature = "jetstream"))]
+#[doc = include_str!("../docs/scaling.md")]
+pub struct Scaling;

@@ -36,7 +36,7 @@ const SHOWN: &str = "13";
 /// No order is begun after this time, so that a slow disk gives a smaller demonstration and not a longer one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// See it work: some thousand made-up orders through their lives, in a temporary store
+/// See it work: some thousand made-up orders through their lives, in a temporary store of its own, whatever `--store` says
 #[derive(Debug, Args)]
 pub struct Demo {}
 

@@ -1,9 +1,15 @@
-//! `factlog serve`: the store over TCP, until SIGTERM or Ctrl-C.
+//! `factlog serve`: the store over TCP, until SIGTERM, SIGHUP or Ctrl-C.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    future::pending,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
-use factlog::server::{ServeError, Server};
+use factlog::server::ServeError;
 use serde::Serialize;
 use tokio::{
     runtime::Builder,
@@ -13,13 +19,13 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{
     failure::Failure,
-    open,
+    files, open,
     output::Output,
     place::Place,
     serve_settings::{LogForm, LogLevel, Settings},
 };
 
-/// Serve the store over TCP, until SIGTERM or Ctrl-C. Each setting can also stand in an environment variable or in the
+/// Serve the store over TCP, until SIGTERM, SIGHUP or Ctrl-C. Each setting can also stand in an environment variable or in the
 /// configuration file; arguments count before the environment, and the environment before the file
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -50,39 +56,57 @@ impl Serve {
             Some(store) if matches!(place, Place::Default) => store.as_path(),
             _ => place.directory("serve")?,
         };
+        // First, so that no store is made for a server that cannot be reached.
+        let bound = options.bind(address).map_err(not_served)?;
         let store = open::directory_for_writing(directory)?;
-        let failed = |error: std::io::Error| Failure::Failed(format!("cannot serve: {error}"));
+        let failed = |error: io::Error| Failure::Failed(format!("cannot serve: {error}"));
         let runtime = Builder::new_multi_thread().thread_name("factlog-server").enable_all().build().map_err(failed)?;
         let served = runtime.block_on(async {
-            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let server = match Server::bind(store.clone(), address, options) {
-                Ok(server) => server,
-                Err(error) => return Ok(Err(error)),
-            };
-            let line = Line { listening: server.address(), http: server.http_address() };
-            if let Err(failure) = out.acknowledge(&line) {
-                return Ok(Ok(Err(failure)));
-            }
-            server
-                .run(async {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
-                })
-                .await;
-            Ok(Ok(Ok(())))
+            let end = end().map_err(failed)?;
+            let server = bound.listen(store.clone()).map_err(not_served)?;
+            out.acknowledge(&Line { listening: server.address(), http: server.http_address() })?;
+            server.run(end).await;
+            Ok::<(), Failure>(())
         });
         // Whatever is left of what could not be waited for must let go of the store.
         runtime.shutdown_timeout(Duration::from_secs(5));
-        let served: Result<Result<Result<(), Failure>, ServeError>, std::io::Error> = served;
-        match served.map_err(failed)? {
-            Ok(done) => done?,
-            Err(error @ ServeError::Unprotected { .. }) => return Err(Failure::BadInput(error.to_string())),
-            Err(error) => return Err(Failure::Failed(error.to_string())),
-        }
+        served?;
         Ok(store.close()?)
     }
+}
+
+fn not_served(error: ServeError) -> Failure {
+    match error {
+        ServeError::Unprotected { .. } => Failure::BadInput(error.to_string()),
+        _ => Failure::Failed(error.to_string()),
+    }
+}
+
+/// Ready when the server is to end. From now on no signal that says so ends the process.
+fn end() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Who starts it with `nohup` wants it to go on.
+    let mut hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+    Ok(async move {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hung_up => {}
+        }
+    })
+}
+
+/// Whether this process was started so that hangups do not reach it; where the system does not tell, they do.
+fn hangup_is_ignored() -> bool {
+    let status = files::text(Path::new("/proc/self/status")).unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Begins to log on standard error.

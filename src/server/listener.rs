@@ -52,16 +52,67 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+/// Addresses that a server has taken and does not listen on yet: whoever opens a store between [`ServerOptions::bind`] and
+/// [`Bound::listen`] has not made one for nothing when a port is in use.
+#[derive(Debug)]
+pub struct Bound {
+    address: SocketAddr,
+    socket: TcpSocket,
+    http: Option<(SocketAddr, TcpSocket)>,
+    options: ServerOptions,
+}
+
+fn refused(address: SocketAddr) -> impl FnOnce(std::io::Error) -> ServeError {
+    move |source| ServeError::Listen { address, source: Arc::new(source) }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket, ServeError> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(refused(address))
+}
+
+fn listen(address: SocketAddr, socket: TcpSocket) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listening = || {
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bound().map_err(|source: std::io::Error| ServeError::Listen { address, source: Arc::new(source) })
+    listening().map_err(refused(address))
+}
+
+impl ServerOptions {
+    /// Takes the addresses of a server; with port 0 the system chooses one. Clients are refused until [`Bound::listen`].
+    ///
+    /// # Errors
+    ///
+    /// - [`ServeError::Unprotected`] for an address that other machines can reach, without TLS and tokens;
+    /// - [`ServeError::Listen`] when the system refuses an address.
+    pub fn bind(self, address: SocketAddr) -> Result<Bound, ServeError> {
+        self.check(address)?;
+        let socket = bind(address)?;
+        let http = self.http.map(|http| Ok((http, bind(http)?))).transpose()?;
+        Ok(Bound { address, socket, http, options: self })
+    }
+}
+
+impl Bound {
+    /// Begins to listen. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Listen`] when the system refuses an address, because somebody else began in the meantime.
+    pub fn listen(self, store: Store) -> Result<Server, ServeError> {
+        let (listener, address) = listen(self.address, self.socket)?;
+        let http = self.http.map(|(address, socket)| listen(address, socket)).transpose()?;
+        let (http, http_address) = http.map_or((None, None), |(http, address)| (Some(http), Some(address)));
+        let (common, down) = common(store, address, self.options);
+        Ok(Server { listener, http, common, down, address, http_address })
+    }
 }
 
 impl Server {
@@ -69,15 +120,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// - [`ServeError::Unprotected`] for an address that other machines can reach, without TLS and tokens;
-    /// - [`ServeError::Listen`] when the system refuses an address.
+    /// Those of [`ServerOptions::bind`] and [`Bound::listen`].
     pub fn bind(store: Store, address: SocketAddr, options: ServerOptions) -> Result<Server, ServeError> {
-        options.check(address)?;
-        let (listener, address) = listen(address)?;
-        let http = options.http.map(listen).transpose()?;
-        let (http, http_address) = http.map_or((None, None), |(http, address)| (Some(http), Some(address)));
-        let (common, down) = common(store, address, options);
-        Ok(Server { listener, http, common, down, address, http_address })
+        options.bind(address)?.listen(store)
     }
 
     /// The address that it listens on.

@@ -49,5 +49,5 @@ mod tls;
 mod writer;
 
 pub use access::{Role, Token};
-pub use listener::Server;
+pub use listener::{Bound, Server};
 pub use options::{ServeError, ServerOptions};

@@ -41,6 +41,14 @@ fn kills(disk: &SimDisk, body: impl FnOnce()) -> Vec<Image> {
     disk.moments().into_iter().map(|moment| moment.image).collect()
 }
 
+/// What a kill leaves at each moment of the append that begins the second segment.
+fn kills_at_a_new_segment() -> Vec<SimDisk> {
+    let disk = SimDisk::new(1);
+    let store = open(&disk).unwrap();
+    append(&store, 3600).unwrap();
+    kills(&disk, || assert!(append(&store, 3600).is_ok())).iter().map(|image| image.disk(2)).collect()
+}
+
 #[test]
 fn a_lock_file_torn_while_the_store_was_made_does_not_keep_it_from_opening() {
     for torn in [&[0; 2][..], b"\x001", &[0xa5; 5], b"4194304\n"] {
@@ -64,11 +72,7 @@ fn wherever_the_making_of_a_store_is_killed_what_is_then_acknowledged_survives_a
 
 #[test]
 fn wherever_the_beginning_of_a_segment_is_killed_what_is_then_acknowledged_survives_a_power_cut() {
-    let disk = SimDisk::new(1);
-    let store = open(&disk).unwrap();
-    append(&store, 3600).unwrap();
-    for image in kills(&disk, || assert!(append(&store, 3600).is_ok())) {
-        let disk = image.disk(2);
+    for disk in kills_at_a_new_segment() {
         let store = open(&disk).unwrap();
         let before = store.stats().events as usize;
         append(&store, 1).unwrap();
@@ -78,11 +82,7 @@ fn wherever_the_beginning_of_a_segment_is_killed_what_is_then_acknowledged_survi
 
 #[test]
 fn a_segment_that_was_about_to_be_begun_is_no_damage_when_the_old_one_takes_another_append() {
-    let disk = SimDisk::new(1);
-    let store = open(&disk).unwrap();
-    append(&store, 3600).unwrap();
-    for image in kills(&disk, || assert!(append(&store, 3600).is_ok())) {
-        let disk = image.disk(2);
+    for disk in kills_at_a_new_segment() {
         let store = open(&disk).unwrap();
         append(&store, 1).unwrap();
         store.close().unwrap();

@@ -4,12 +4,13 @@
 
 #[path = "../support/nats.rs"]
 mod nats;
+#[path = "../support/disturbed.rs"]
+mod support;
 
 mod cluster;
 #[cfg(feature = "cli")]
 mod import;
 mod refusals;
-mod support;
 
 /// Every promise of the contract.
 mod contract {

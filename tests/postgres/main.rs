@@ -13,5 +13,7 @@ mod server;
 mod settled;
 mod support;
 
+#[path = "../support/disturbed.rs"]
+mod disturbed;
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -3,43 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use factlog::{
-    Appended, EventStore, EventSubscription, EventType, ExpectedVersion, NewEvent, Position, ReadAll, ReadStream,
-    RecordedEvent, Result, StreamName, Subscribe,
+    EventStore, EventSubscription, Position, ReadAll, RecordedEvent, Subscribe,
     backend::postgres::{PostgresOptions, PostgresStore},
     block_on,
 };
 use tokio::runtime::{Builder, Runtime};
 
+pub use crate::disturbed::{append, event, events, stream};
+
 /// Longer than anything here takes: a test that waits so long fails.
 pub const LONG: Duration = Duration::from_secs(60);
 
-pub fn stream(name: &str) -> StreamName {
-    StreamName::new(name).unwrap()
-}
-
-pub fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
-    NewEvent::new(EventType::new("Noted").unwrap(), payload.into())
-}
-
 pub fn patient(address: &str) -> PostgresStore {
     PostgresOptions::new(address).unwrap().connect_time(LONG).request_time(LONG).connect().unwrap()
-}
-
-pub fn append(store: &PostgresStore, name: &str, payload: &str) -> Result<Appended> {
-    block_on(store.append(&stream(name), ExpectedVersion::Any, vec![event(payload)]))
-}
-
-/// All events of a stream.
-pub fn events(store: &PostgresStore, name: &str) -> Vec<RecordedEvent> {
-    let mut all: Vec<RecordedEvent> = Vec::new();
-    loop {
-        let from = all.last().map_or(factlog::Version::FIRST, |last| last.version().next());
-        let page = block_on(store.read_stream(ReadStream::new(&stream(name)).from(from))).unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
 }
 
 /// The payloads of a read of the log.

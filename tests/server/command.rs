@@ -22,7 +22,8 @@ use crate::{
 /// Exit code, lines of standard output, and standard error.
 fn run(store: &str, arguments: &[&str], input: &str) -> (Option<i32>, Vec<Value>, String) {
     let mut child = factlog().stdin(Stdio::piped()).args(["--store", store]).args(arguments).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // One that refuses its arguments ends without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -119,6 +120,57 @@ fn settings_are_taken_from_arguments_then_the_environment_then_the_file() {
     let messages: Vec<_> = lines.iter().filter_map(|line| line["fields"]["message"].as_str()).collect();
     for message in ["serving", "opened", "refused", "closed", "shut down"] {
         assert!(messages.contains(&message), "no `{message}` in {messages:?}");
+    }
+}
+
+/// Whether a process does something with a signal: `SigCgt` of what it catches, `SigIgn` of what it ignores.
+fn has_signal(process: &Process, set: &str, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix(set)).unwrap().trim_start_matches(':').trim();
+    u64::from_str_radix(mask, 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+}
+
+#[test]
+fn each_signal_that_ends_a_server_lets_it_finish_what_it_has() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store");
+    for (number, signal) in [Signal::TERM, Signal::INT, Signal::HUP].into_iter().enumerate() {
+        let mut command = factlog();
+        command.arg("--store").arg(&store).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = Process::start(&mut command);
+        assert!(has_signal(&server, "SigCgt", signal), "{signal:?}");
+        let client = Client::connect(&server.url()).unwrap();
+        client.append(&stream("a"), Version::new(number as u64).into(), vec![event("x")]).unwrap();
+        assert_eq!(server.kill(signal), Some(0), "{signal:?}");
+        let mut log = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(log.contains("shut down"), "{signal:?}: {log}");
+    }
+}
+
+#[test]
+fn a_server_that_was_started_to_outlive_its_terminal_does() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let serve = "trap '' HUP; exec \"$0\" --store \"$1\" serve --listen 127.0.0.1:0";
+    command.args(["-c", serve, env!("CARGO_BIN_EXE_factlog")]).arg(directory.path().join("store"));
+    let mut server = Process::start(&mut command);
+    assert!(has_signal(&server, "SigIgn", Signal::HUP));
+    assert_eq!(server.kill(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_leaves_no_new_store() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for arguments in [["--listen", &address, "--http", "127.0.0.1:0"], ["--listen", "127.0.0.1:0", "--http", &address]]
+    {
+        let (code, _, said) = run(store.to_str().unwrap(), &[&["serve"][..], &arguments].concat(), "");
+        assert!(code == Some(1) && said.contains(&address), "{arguments:?}: {code:?} {said}");
+        assert!(!store.exists(), "{arguments:?}");
     }
 }
 

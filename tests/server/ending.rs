@@ -4,9 +4,7 @@ use std::{net::TcpStream, thread, time::Duration};
 
 use factlog::{CursorName, Error, ExpectedVersion, Position, Subscribe, Version};
 
-use crate::support::{
-    LONG, Served, append_body, descriptors, event, frame, get, patient, preamble, stream, text, until,
-};
+use crate::support::{LONG, Served, append_body, event, frame, get, patient, stream, text, until};
 
 #[test]
 fn a_shutdown_answers_the_appends_that_are_under_way_and_ends_subscriptions_where_they_can_go_on() {
@@ -171,27 +169,6 @@ fn the_lag_of_subscriptions_is_shown_for_the_last_of_all_and_for_a_hundred_curso
     until("only one is left", || served.metric("factlog_subscriptions") == 1.0);
     assert_eq!(served.metric("factlog_cursor_lag_events{cursor=\"fast\"}"), 0.0);
     assert_eq!(served.metric("factlog_subscription_lag_events"), 0.0);
-}
-
-#[test]
-fn two_thousand_half_open_handshakes_keep_nobody_out_and_leave_nothing_behind() {
-    let served = Served::new();
-    let client = served.client();
-    until("all descriptors of the client are there", || served.connections() == 1);
-    let before = descriptors();
-    let half_open: Vec<_> = (0..2_000)
-        .map(|number| {
-            let mut socket = served.socket();
-            std::io::Write::write_all(&mut socket, &preamble()[..number % 16]).unwrap();
-            socket
-        })
-        .collect();
-    client.append(&stream("a"), ExpectedVersion::Any, vec![event("x")]).unwrap();
-    served.client().last_position().unwrap();
-    drop(half_open);
-    until("they are gone", || served.connections() == 1);
-    // Other tests of this process open some, too.
-    until("no descriptor is left", || descriptors() < before + 500);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod copies;
 mod ending;
+mod idle;
 #[path = "../support/process.rs"]
 mod process;
 mod python;

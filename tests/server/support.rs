@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
     thread::JoinHandle,
     time::Duration,
 };
@@ -238,11 +237,6 @@ pub fn stream(name: &str) -> StreamName {
 
 pub fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), payload.into())
-}
-
-/// How many file descriptors this process has open.
-pub fn descriptors() -> usize {
-    std::fs::read_dir(Path::new("/proc/self/fd")).map_or(0, Iterator::count)
 }
 
 /// Waits until something is so. A test that waits too long fails.

@@ -1,17 +1,16 @@
-//! Stores and events for these tests.
+//! Appends to a store whose servers are disturbed meanwhile, and a ledger of what it has acknowledged.
 
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use factlog::{
     Appended, Error, EventId, EventStore, EventType, ExpectedVersion, NewEvent, Position, ReadStream, RecordedEvent,
-    Result, StreamAppend, StreamName, Subscribe, Version, backend::jetstream::JetStreamStore, block_on,
+    Result, StreamAppend, StreamName, Subscribe, Version, block_on,
 };
-
-use crate::nats::until;
 
 pub fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
@@ -21,12 +20,12 @@ pub fn event(payload: impl Into<Vec<u8>>) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), payload.into())
 }
 
-pub fn append(store: &JetStreamStore, name: &str, payload: &str) -> Result<Appended> {
+pub fn append(store: &dyn EventStore, name: &str, payload: &str) -> Result<Appended> {
     block_on(store.append(&stream(name), ExpectedVersion::Any, vec![event(payload)]))
 }
 
 /// All events of a stream.
-pub fn events(store: &JetStreamStore, name: &str) -> Vec<RecordedEvent> {
+pub fn events(store: &dyn EventStore, name: &str) -> Vec<RecordedEvent> {
     let mut all: Vec<RecordedEvent> = Vec::new();
     loop {
         let from = all.last().map_or(Version::FIRST, |last| last.version().next());
@@ -38,15 +37,18 @@ pub fn events(store: &JetStreamStore, name: &str) -> Vec<RecordedEvent> {
     }
 }
 
+/// A stream, the id of an event that was acknowledged, and its version.
 type Ledger = Vec<(String, EventId, Version)>;
 
 const WRITERS: usize = 4;
 /// Appends that must have been acknowledged between two disturbances.
-const BETWEEN: u64 = 30;
+const BETWEEN: u64 = 50;
+/// Longer than any of them takes to be over: a test that waits so long fails.
+const LONG: Duration = Duration::from_secs(120);
 
 /// Writers that are disturbed, and what they were acknowledged compared with what is there: all of it, and each event once. Each append is to
 /// a stream of the writer's own and to one that they share.
-pub fn disturbed(store: &JetStreamStore, mut disturb: Vec<Box<dyn FnMut() + '_>>) {
+pub fn disturbed(store: &dyn EventStore, mut disturb: Vec<Box<dyn FnMut() + '_>>) {
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut subscription = block_on(store.subscribe(Subscribe::new())).unwrap();
     let ledger: Ledger = thread::scope(|scope| {
@@ -55,10 +57,14 @@ pub fn disturbed(store: &JetStreamStore, mut disturb: Vec<Box<dyn FnMut() + '_>>
             (0..WRITERS).map(|writer| scope.spawn(move || write(store, writer, stop, acknowledged))).collect();
         let more = || {
             let before = acknowledged.load(Ordering::SeqCst);
-            until("appends go on", || {
-                let ended = writing.iter().any(thread::ScopedJoinHandle::is_finished);
-                ended || acknowledged.load(Ordering::SeqCst) >= before + BETWEEN
-            });
+            let end = Instant::now() + LONG;
+            // One that has ended has failed, and says so when it is joined.
+            while !writing.iter().any(thread::ScopedJoinHandle::is_finished)
+                && acknowledged.load(Ordering::SeqCst) < before + BETWEEN
+            {
+                assert!(Instant::now() < end, "never: appends go on");
+                thread::yield_now();
+            }
         };
         for disturb in &mut disturb {
             more();
@@ -91,7 +97,7 @@ pub fn disturbed(store: &JetStreamStore, mut disturb: Vec<Box<dyn FnMut() + '_>>
 }
 
 /// Appends until it is told to stop; what was acknowledged.
-fn write(store: &JetStreamStore, writer: usize, stop: &AtomicBool, acknowledged: &AtomicU64) -> Ledger {
+fn write(store: &dyn EventStore, writer: usize, stop: &AtomicBool, acknowledged: &AtomicU64) -> Ledger {
     let (own, shared) = (format!("own-{writer}"), "shared-1".to_owned());
     let (mut ledger, mut version) = (Vec::new(), Version::NONE);
     while !stop.load(Ordering::SeqCst) {
