@@ -25,6 +25,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET jit = off";
 
+/// What must be so on the server for the promises of a store to hold.
+const FOUND: &str =
+    "SELECT current_setting('server_encoding'), current_setting('fsync'), current_setting('full_page_writes')";
+
 /// Whether something changes the store: then, once it was asked for and not answered, nobody knows whether it was done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -62,16 +66,7 @@ impl Server {
     async fn prepare(&self) -> Result<u32> {
         let prepare = async {
             let client = self.client().await?;
-            let encoding = client.query_one("SHOW server_encoding", &[]).await.map_err(|error| self.failed(&error))?;
-            match encoding.try_get::<_, &str>(0) {
-                Ok("UTF8") => {}
-                _ => {
-                    return Err(self
-                        .address()
-                        .unusable("the database is not in UTF-8: make it with ENCODING 'UTF8'")
-                        .into());
-                }
-            }
+            self.suits(&client).await?;
             match schema::prepare(&client).await.map_err(|error| self.failed(&error))? {
                 Schema::Ready { store } => Ok(store),
                 Schema::Newer { found, known } => {
@@ -86,6 +81,26 @@ impl Server {
             Ok(Err(Failure::Crossed(reason) | Failure::Lost { reason, .. })) => Err(self.unavailable(reason)),
             Err(_) => Err(self.unavailable(format!("no answer within {:?}", self.options.request_time))),
         }
+    }
+
+    /// Refuses a server on which the promises of a store do not hold.
+    async fn suits(&self, client: &Client) -> Result<(), Failure> {
+        let failed = |error| self.failed(&error);
+        let found = client.query_one(FOUND, &[]).await.map_err(failed)?;
+        let on = |column| found.try_get::<_, &str>(column).map_err(failed);
+        if on(0)? != "UTF8" {
+            return Err(self.address().unusable("the database is not in UTF-8: make it with ENCODING 'UTF8'").into());
+        }
+        for (column, setting) in [(1, "fsync"), (2, "full_page_writes")] {
+            if !self.options.accept_unsynced && on(column)? == "off" {
+                let reason = format!(
+                    "its setting `{setting}` is off, and then a power cut takes acknowledged events back or damages the tables. \
+                     Switch it on in postgresql.conf and reload. Or accept it: --accept-unsynced"
+                );
+                return Err(self.address().unusable(reason).into());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn address(&self) -> &Address {
