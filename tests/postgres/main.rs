@@ -8,6 +8,7 @@ mod failing;
 #[cfg(feature = "cli")]
 mod import;
 mod killed;
+mod pages;
 mod proxy;
 mod schema;
 mod server;
