@@ -1,9 +1,20 @@
-//! What an application does with PostgreSQL by hand: a table with the same columns and indexes, one statement for an append, one for a read.
+//! What an application does with PostgreSQL by hand to promise the same: the same tables, the same function for an append, one statement for a
+//! read, a notification behind appends. No pool, no second attempt, no bound of a page's bytes; readers do not look how far the log is settled.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use factlog::BoxFuture;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+    time::sleep,
+};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use super::Work;
@@ -14,25 +25,14 @@ const CONNECTIONS: usize = 20;
 /// Events in a page of the log.
 const PAGE: i64 = 1_000;
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS events (
-    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    stream_id text COLLATE \"C\" NOT NULL,
-    version bigint NOT NULL,
-    event_id uuid NOT NULL,
-    event_type text COLLATE \"C\" NOT NULL,
-    event_data bytea NOT NULL,
-    metadata bytea NOT NULL,
-    created_at bigint NOT NULL,
-    UNIQUE (stream_id, version)
-);
-CREATE INDEX events_event_id ON events (event_id);
-CREATE INDEX events_category ON events (split_part(stream_id, '-', 1), position);
-CREATE INDEX events_event_type ON events (event_type, position);
-CREATE INDEX events_created_at ON events USING brin (created_at);";
+/// The tables and the function of the store: what numbers appends so that readers of the log miss none, and recognises repeats.
+const TABLES: &str = include_str!("../../src/backend/postgres/schema_1.sql");
 
-const APPEND: &str = "INSERT INTO events (stream_id, version, event_id, event_type, event_data, metadata, created_at)
-    SELECT $1::text, $2::bigint + 1, $3::uuid, $4::text, $5::bytea, '', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-    WHERE (SELECT coalesce(max(version), 0) FROM events WHERE stream_id = $1::text) = $2::bigint";
+const APPEND: &str = "SELECT first_position FROM factlog_append(ARRAY[$1::text], ARRAY[$2::bigint], ARRAY[1], 1000, \
+    ARRAY[1], ARRAY[$3::uuid], ARRAY[$4::text], ARRAY[$5::bytea], ARRAY[''::bytea], ARRAY[NULL::bigint])";
+
+/// Who waits for events is told at most once in so long, as by the store.
+const TELL: Duration = Duration::from_millis(5);
 
 const READ: &str = "SELECT position, version, event_id, event_type, event_data, metadata, created_at
     FROM events WHERE stream_id = $1 ORDER BY version";
@@ -50,32 +50,46 @@ struct Connection {
 pub struct Database {
     connections: Vec<Connection>,
     next: AtomicUsize,
+    appended: Arc<Notify>,
     _runtime: Runtime,
 }
 
 impl Database {
     pub fn open(address: &str) -> Database {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let appended = Arc::new(Notify::new());
         let connections = runtime.block_on(async {
             let mut connections = Vec::new();
             for number in 0..CONNECTIONS {
                 let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
                 tokio::spawn(connection);
                 if number == 0 {
-                    client.batch_execute(TABLE).await.unwrap();
+                    client.batch_execute(TABLES).await.unwrap();
                 }
                 let append = client.prepare(APPEND).await.unwrap();
                 let read = client.prepare(READ).await.unwrap();
                 let read_log = client.prepare(READ_LOG).await.unwrap();
                 connections.push(Connection { client, append, read, read_log });
             }
+            tokio::spawn(tell(address.to_owned(), Arc::clone(&appended)));
             connections
         });
-        Database { connections, next: AtomicUsize::new(0), _runtime: runtime }
+        Database { connections, next: AtomicUsize::new(0), appended, _runtime: runtime }
     }
 
     fn connection(&self) -> &Connection {
         &self.connections[self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS]
+    }
+}
+
+async fn tell(address: String, appended: Arc<Notify>) {
+    let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    loop {
+        appended.notified().await;
+        // The server may be gone already when the bench ends.
+        let _ = client.batch_execute("NOTIFY by_hand").await;
+        sleep(TELL).await;
     }
 }
 
@@ -86,10 +100,11 @@ impl Work for Database {
             let (event, expected) = (&append.events[0], append.expected as i64);
             let id = event.id.as_uuid();
             let stored = client
-                .execute(statement, &[&append.stream, &expected, &id, &event.event_type, &event.payload])
+                .query_one(statement, &[&append.stream, &expected, &id, &event.event_type, &event.payload])
                 .await
                 .unwrap();
-            assert_eq!(stored, 1);
+            assert!(stored.get::<_, Option<i64>>(0).is_some());
+            self.appended.notify_one();
         })
     }
 

@@ -65,6 +65,9 @@ impl Engine {
         if let Some(password) = password {
             options = options.password(password);
         }
+        if self.access.accept_unsynced {
+            options = options.accept_unsynced(true);
+        }
         if let Some(patience) = patience {
             options = options.request_time(patience);
         }

@@ -42,7 +42,7 @@ pub struct Access {
     /// A file with certificates to trust.
     pub trust: Option<PathBuf>,
     /// Whether a server may acknowledge before it syncs.
-    #[cfg_attr(not(feature = "jetstream"), allow(dead_code, reason = "only that engine asks"))]
+    #[cfg_attr(not(any(feature = "postgres", feature = "jetstream")), allow(dead_code, reason = "only engines ask"))]
     pub accept_unsynced: bool,
 }
 

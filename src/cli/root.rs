@@ -61,7 +61,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", global = true, env = "FACTLOG_TRUST")]
     trust: Option<PathBuf>,
 
-    /// Work also with a NATS server that acknowledges events before they are on its disks, and loses them in a power cut
+    /// Work also with a NATS or PostgreSQL server that acknowledges events before they are on its disks, and loses them in a power cut
     #[arg(long, global = true)]
     accept_unsynced: bool,
 

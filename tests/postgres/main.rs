@@ -3,10 +3,12 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod durable;
 mod failing;
 #[cfg(feature = "cli")]
 mod import;
 mod killed;
+mod pages;
 mod proxy;
 mod schema;
 mod server;

@@ -19,6 +19,8 @@ pub(super) struct Core {
     pub(super) server: Arc<Server>,
     /// All up to here was settled when somebody looked, and stays so.
     settled: AtomicU64,
+    /// A page was cut by its bytes: the database is to cut the next ones.
+    pub(super) cut: AtomicBool,
     pub(super) watchers: Arc<Watchers>,
     /// Something was appended here: others are to be told.
     pub(super) appended: Notify,
@@ -33,6 +35,7 @@ impl Core {
         Core {
             server: Arc::new(server),
             settled: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
             watchers: Arc::default(),
             appended: Notify::new(),
             due: Notify::new(),

@@ -13,6 +13,7 @@ pub struct PostgresOptions {
     pub(super) address: Address,
     /// Hides the password when it is printed.
     pub(super) config: Config,
+    pub(super) accept_unsynced: bool,
     pub(super) pool_size: usize,
     pub(super) idle_time: Duration,
     pub(super) connect_time: Duration,
@@ -32,6 +33,7 @@ impl PostgresOptions {
         Ok(PostgresOptions {
             address,
             config,
+            accept_unsynced: false,
             pool_size: 20,
             idle_time: Duration::from_secs(30),
             connect_time: Duration::from_secs(2),
@@ -43,6 +45,12 @@ impl PostgresOptions {
     /// Says who this is; in place of a password in the address.
     pub fn password(mut self, secret: impl AsRef<[u8]>) -> PostgresOptions {
         self.config.password(secret);
+        self
+    }
+
+    /// Takes a server with `fsync` or `full_page_writes` off: a power cut may then take acknowledged events back, or damage the tables.
+    pub fn accept_unsynced(mut self, accept: bool) -> PostgresOptions {
+        self.accept_unsynced = accept;
         self
     }
 
@@ -81,7 +89,8 @@ impl PostgresOptions {
     /// # Errors
     ///
     /// [`crate::Error::Unavailable`] when the server cannot be reached, [`crate::Error::Unauthorized`] when it does not let the user in or the user
-    /// may not do what the store needs, [`crate::Error::NotAStore`] when there is no such database or its tables are of a later version.
+    /// may not do what the store needs, [`crate::Error::NotAStore`] when there is no such database, its tables are of a later version, or
+    /// the server acknowledges what is not on its disk and [`PostgresOptions::accept_unsynced`] was not said.
     pub fn connect(self) -> Result<PostgresStore> {
         block_on(self.connect_async())
     }

@@ -1,14 +1,21 @@
 //! Reads. Those of the log give out only what is settled: see `settled.rs`.
 
+use std::{pin::pin, sync::atomic::Ordering};
+
 use bytes::Bytes;
-use deadpool_postgres::ClientWrapper;
+use futures_util::TryStreamExt;
 use tokio_postgres::{
     Client, Row,
     types::{FromSqlOwned, ToSql},
 };
 use uuid::Uuid;
 
-use super::{append, core::Core, failure::Failure, server::Kind};
+use super::{
+    append,
+    core::Core,
+    failure::Failure,
+    server::{Connection, Kind},
+};
 use crate::{
     error::{Damage, Error, Place, Result},
     event::{EventId, Recorded, RecordedEvent, StreamName, Timestamp},
@@ -25,6 +32,13 @@ const PAGE_BYTES: usize = 8 << 20;
 const COLUMNS: &str = "position, stream_id, version, event_id, event_type, event_data, metadata, created_at";
 
 type Values = Vec<Box<dyn ToSql + Sync + Send>>;
+
+/// What asks for a page.
+struct Query {
+    text: String,
+    /// The database cuts it by its bytes.
+    cuts: bool,
+}
 
 /// A number for the database, which has none above this.
 pub(super) fn number(number: u64) -> i64 {
@@ -47,7 +61,6 @@ pub(super) async fn version(core: &Core, stream: &StreamName) -> Result<Version>
 pub(super) async fn read_stream(core: &Core, read: &ReadStream) -> Result<Vec<RecordedEvent>> {
     let order = if read.backwards { "version DESC" } else { "version" };
     let from = "FROM events WHERE stream_id = $1 AND version >= $2 AND version <= $3";
-    let query = &page(from, order, 4);
     core.server
         .ask(Kind::Reads, |client| async move {
             let values: Values = vec![
@@ -56,7 +69,7 @@ pub(super) async fn read_stream(core: &Core, read: &ReadStream) -> Result<Vec<Re
                 Box::new(number(read.to.get())),
                 Box::new(read.limit.min(PAGE_EVENTS) as i64),
             ];
-            rows(core, &client, query, &values).await
+            rows(core, &client, &page(core, from, order, 4), &values).await
         })
         .await
 }
@@ -86,19 +99,24 @@ pub(super) async fn read_all(core: &Core, read: &ReadAll) -> Result<Vec<Recorded
         .await
 }
 
-async fn page_of(core: &Core, client: &ClientWrapper, read: &ReadAll) -> Result<Vec<RecordedEvent>, Failure> {
-    let (query, values) = query_all(read);
+async fn page_of(core: &Core, client: &Connection, read: &ReadAll) -> Result<Vec<RecordedEvent>, Failure> {
+    let (query, values) = query_all(core, read);
     rows(core, client, &query, &values).await
 }
 
-/// A query for a page of events, at most as many as the value `limit` says and not too many bytes.
-fn page(from: &str, order: &str, limit: usize) -> String {
+/// A query for a page of events, at most as many as the value `limit` says. Once the events turned out to be large, also not too many
+/// bytes: what a reader does not take would be sent in vain. That costs the database more for each event.
+fn page(core: &Core, from: &str, order: &str, limit: usize) -> Query {
+    if !core.cut.load(Ordering::Relaxed) {
+        return Query { text: format!("SELECT {COLUMNS} {from} ORDER BY {order} LIMIT ${limit}"), cuts: false };
+    }
     let size = "(octet_length(event_data) + octet_length(metadata))";
-    format!(
+    let text = format!(
         "SELECT {COLUMNS} FROM (SELECT *, sum({size}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) - {size} AS ahead \
          FROM (SELECT {COLUMNS} {from} ORDER BY {order} LIMIT ${limit}) AS page) AS page \
          WHERE ahead < {PAGE_BYTES} ORDER BY {order}"
-    )
+    );
+    Query { text, cuts: true }
 }
 
 /// Events of the stream `?`, from where they lie on. Mostly `$1` is the position of one of them, or behind nearly all; and `$2`, when they are
@@ -109,7 +127,7 @@ const OF_STREAM: &str = " AND stream_id = ? AND version > coalesce(\
     AND version < coalesce((SELECT version FROM events WHERE position = $2 AND stream_id = ?), 9223372036854775807)";
 
 /// What asks for a page of the log, by the index that fits.
-fn query_all(read: &ReadAll) -> (String, Values) {
+fn query_all(core: &Core, read: &ReadAll) -> (Query, Values) {
     // In a stream the versions have the order of the positions, and an index.
     let by = if read.stream.is_some() { "version" } else { "position" };
     let order = if read.backwards { format!("{by} DESC") } else { by.to_owned() };
@@ -147,20 +165,31 @@ fn query_all(read: &ReadAll) -> (String, Values) {
              WHERE event_type = of_type AND {conditions} ORDER BY {order} LIMIT $3) AS events"
         )
     };
-    (page(&from, &order, 3), values)
+    (page(core, &from, &order, 3), values)
 }
 
+/// The rows of a page, up to the one that reaches so many bytes.
 async fn rows(
     core: &Core,
-    client: &ClientWrapper,
-    query: &str,
+    connection: &Connection,
+    query: &Query,
     values: &Values,
 ) -> Result<Vec<RecordedEvent>, Failure> {
     let failed = |error| core.server.failed(&error);
-    let statement = client.prepare_cached(query).await.map_err(failed)?;
+    let statement = connection.prepare_cached(&query.text).await.map_err(failed)?;
     let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-    let client: &Client = client;
-    let rows = client.query(&statement, &values).await.map_err(failed)?;
+    let client: &Client = connection;
+    let mut coming = pin!(client.query_raw(&statement, values).await.map_err(failed)?);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = coming.try_next().await.map_err(failed)? {
+        bytes += row.raw_size_bytes();
+        rows.push(row);
+        if bytes >= PAGE_BYTES && !query.cuts {
+            core.cut.store(true, Ordering::Relaxed);
+            connection.close();
+            break;
+        }
+    }
     Ok(events(&rows)?)
 }
 

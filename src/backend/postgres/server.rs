@@ -1,8 +1,15 @@
 //! The server as everything here asks it: through a pool of connections, and again when one is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use deadpool_postgres::{Hook, HookError, Object, Pool, Runtime};
+use deadpool_postgres::{ClientWrapper, Hook, HookError, Object, Pool, Runtime};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::{Client, Error as SqlError, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -25,11 +32,43 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET jit = off";
 
+/// What must be so on the server for the promises of a store to hold.
+const FOUND: &str =
+    "SELECT current_setting('server_encoding'), current_setting('fsync'), current_setting('full_page_writes')";
+
 /// Whether something changes the store: then, once it was asked for and not answered, nobody knows whether it was done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Reads,
     Changes,
+}
+
+/// A connection of the pool, while something is done on it.
+pub(super) struct Connection {
+    object: Object,
+    /// It is not given back but closed.
+    closing: AtomicBool,
+}
+
+impl Connection {
+    /// Nobody wants what is still on its way: it is closed, not read.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    fn end(self) {
+        if self.closing.into_inner() {
+            drop(Object::take(self.object));
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.object
+    }
 }
 
 pub(super) struct Server {
@@ -62,16 +101,7 @@ impl Server {
     async fn prepare(&self) -> Result<u32> {
         let prepare = async {
             let client = self.client().await?;
-            let encoding = client.query_one("SHOW server_encoding", &[]).await.map_err(|error| self.failed(&error))?;
-            match encoding.try_get::<_, &str>(0) {
-                Ok("UTF8") => {}
-                _ => {
-                    return Err(self
-                        .address()
-                        .unusable("the database is not in UTF-8: make it with ENCODING 'UTF8'")
-                        .into());
-                }
-            }
+            self.suits(&client).await?;
             match schema::prepare(&client).await.map_err(|error| self.failed(&error))? {
                 Schema::Ready { store } => Ok(store),
                 Schema::Newer { found, known } => {
@@ -88,6 +118,26 @@ impl Server {
         }
     }
 
+    /// Refuses a server on which the promises of a store do not hold.
+    async fn suits(&self, client: &Client) -> Result<(), Failure> {
+        let failed = |error| self.failed(&error);
+        let found = client.query_one(FOUND, &[]).await.map_err(failed)?;
+        let on = |column| found.try_get::<_, &str>(column).map_err(failed);
+        if on(0)? != "UTF8" {
+            return Err(self.address().unusable("the database is not in UTF-8: make it with ENCODING 'UTF8'").into());
+        }
+        for (column, setting) in [(1, "fsync"), (2, "full_page_writes")] {
+            if !self.options.accept_unsynced && on(column)? == "off" {
+                let reason = format!(
+                    "its setting `{setting}` is off, and then a power cut takes acknowledged events back or damages the tables. \
+                     Switch it on in postgresql.conf and reload. Or accept it: --accept-unsynced"
+                );
+                return Err(self.address().unusable(reason).into());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn address(&self) -> &Address {
         &self.options.address
     }
@@ -101,14 +151,15 @@ impl Server {
         Failure::of_statement(self.address(), error)
     }
 
-    async fn client(&self) -> Result<Object, Failure> {
+    async fn client(&self) -> Result<Connection, Failure> {
         let got = self.pool.get().await;
-        got.map_err(|error| Failure::of_connecting(self.address(), error, self.options.connect_time))
+        let failed = |error| Failure::of_connecting(self.address(), error, self.options.connect_time);
+        Ok(Connection { object: got.map_err(failed)?, closing: AtomicBool::new(false) })
     }
 
     /// Does something on a connection, and again when the connection is lost or others were in the way, until it is done, has
     /// failed for good, or its time is over.
-    pub(super) async fn ask<T, F>(&self, kind: Kind, run: impl Fn(Arc<Object>) -> F) -> Result<T>
+    pub(super) async fn ask<T, F>(&self, kind: Kind, run: impl Fn(Arc<Connection>) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -137,7 +188,7 @@ impl Server {
         }
     }
 
-    async fn attempt<T, F>(&self, deadline: Instant, run: &impl Fn(Arc<Object>) -> F) -> Result<T, Failure>
+    async fn attempt<T, F>(&self, deadline: Instant, run: &impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -145,14 +196,15 @@ impl Server {
             |asked| Failure::Lost { reason: format!("no answer within {:?}", self.options.request_time), asked };
         let client = timeout_at(deadline, self.client()).await.map_err(|_| silent(false))??;
         let client = Arc::new(client);
-        match timeout_at(deadline, run(client.clone())).await {
-            Ok(done) => done,
-            Err(_) => {
-                // Nobody should wait behind what this connection still waits for.
-                drop(Arc::into_inner(client).map(Object::take));
-                Err(silent(true))
-            }
+        let done = timeout_at(deadline, run(client.clone())).await;
+        if done.is_err() {
+            // Nobody should wait behind what this connection still waits for.
+            client.close();
         }
+        if let Some(client) = Arc::into_inner(client) {
+            client.end();
+        }
+        done.unwrap_or_else(|_| Err(silent(true)))
     }
 
     /// Closes connections that nobody uses, for as long as the store is there.
