@@ -46,13 +46,8 @@ pub(crate) trait Network: Send + Sync + 'static {
     /// Connects to a port of a host.
     fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Transport>> + Send;
 
-    /// The same connection, for threads that are alone with their request.
-    fn socket(_: &Self::Transport) -> Option<Socket> {
-        None
-    }
-
-    /// The two directions, each for itself.
-    fn halves(transport: Self::Transport) -> (Source, Sink);
+    /// The two directions, each for itself; and the same connection for threads that are alone with their request.
+    fn halves(transport: Self::Transport) -> io::Result<(Source, Sink, Option<Socket>)>;
 }
 
 /// The system's network.
@@ -67,16 +62,16 @@ impl Network for System {
         Ok(stream)
     }
 
-    #[cfg(unix)]
-    fn socket(stream: &TcpStream) -> Option<Socket> {
-        use std::os::fd::AsFd;
+    fn halves(stream: TcpStream) -> io::Result<(Source, Sink, Option<Socket>)> {
+        #[cfg(unix)]
+        if let Ok(second) = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned() {
+            let socket = Socket::new(stream.into_std()?);
+            let sink = super::halves::WriteHalf::new(second.into())?;
+            return Ok((socket.source()?, Box::new(sink), Some(socket)));
+        }
         // Without a second descriptor everything goes through the connection's task.
-        stream.as_fd().try_clone_to_owned().ok().map(|descriptor| Socket::new(descriptor.into()))
-    }
-
-    fn halves(stream: TcpStream) -> (Source, Sink) {
         let (source, sink) = stream.into_split();
-        (Box::new(source), Box::new(sink))
+        Ok((Box::new(source), Box::new(sink), None))
     }
 }
 
@@ -159,7 +154,8 @@ struct Link {
 
 /// Frames of a connection.
 struct FrameSource {
-    source: Source,
+    /// None while a thread may read the connection: the runtime hears nothing of what comes then.
+    source: Option<Source>,
     buffer: BytesMut,
 }
 
@@ -170,7 +166,8 @@ impl FrameSource {
                 Taken::Frame(frame) => return Ok(frame),
                 Taken::Missing(missing) => {
                     self.buffer.reserve(missing.max(BUFFER));
-                    if self.source.read_buf(&mut self.buffer).await? == 0 {
+                    let source = self.source.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+                    if source.read_buf(&mut self.buffer).await? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
@@ -197,7 +194,7 @@ async fn open<N: Network>(network: &N, options: &ClientOptions) -> Result<Link> 
             return Err(Error::NotAStore { path: options.address.to_string().into(), reason: error.to_string() });
         }
     }
-    let mut frames = FrameSource { source, buffer: BytesMut::new() };
+    let mut frames = FrameSource { source: Some(source), buffer: BytesMut::new() };
     match Response::decode(frames.next().await.map_err(lost)?)? {
         Response::Welcome(_) => Ok(Link { frames, sink, socket }),
         Response::Error(error) => Err(error),
@@ -210,9 +207,8 @@ async fn connect<N: Network>(network: &N, options: &ClientOptions) -> Result<(So
     let stream = network.connect(&address.host, address.port).await;
     let stream = stream.map_err(|error| unavailable(options, error))?;
     if !address.tls {
-        let socket = N::socket(&stream).map(Arc::new);
-        let (source, sink) = N::halves(stream);
-        return Ok((source, sink, socket));
+        let (source, sink, socket) = N::halves(stream).map_err(|error| unavailable(options, error))?;
+        return Ok((source, sink, socket.map(Arc::new)));
     }
     let config = options.tls.clone().map_or_else(|| tls::of_the_system(address), Ok)?;
     let name = ServerName::try_from(address.host.clone());
@@ -266,6 +262,9 @@ async fn read_all(
     loop {
         if let Some(socket) = socket.filter(|_| !turn) {
             frames.buffer.unsplit(socket.task_turn().await?);
+            if frames.source.is_none() {
+                frames.source = Some(socket.source()?);
+            }
             turn = true;
         }
         let frame = timeout(options.ping_time * 3, frames.next()).await;
@@ -273,6 +272,9 @@ async fn read_all(
         let may_end = table.answered(frame?).map_err(io::Error::other)?;
         if let Some(socket) = socket.filter(|_| may_end && frames.buffer.is_empty()) {
             turn = !table.task_ends_turn(socket);
+            if !turn {
+                frames.source = None;
+            }
         }
     }
 }

@@ -29,6 +29,8 @@
 mod address;
 mod events;
 mod feed;
+#[cfg(unix)]
+mod halves;
 mod handle;
 mod link;
 mod options;
@@ -40,7 +42,10 @@ mod tls;
 
 pub use events::{ClientEvents, ClientStreams, Reading};
 pub use handle::Client;
-#[cfg(all(test, feature = "server"))]
-pub(crate) use link::{Network, Sink, Source};
 pub use options::ClientOptions;
 pub use subscription::ClientSubscription;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use {
+    link::{Network, Sink, Source},
+    socket::Socket,
+};

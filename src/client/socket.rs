@@ -9,6 +9,9 @@
 //!        | asked by a task, or unused for a time   v
 //!        '--------------------------------> the connection's task --answered a thread, nobody else waits--> nobody reads
 //! ```
+//!
+//! The runtime is told of what comes only while the connection's task reads: else each answer that a thread reads would wake the
+//! runtime's thread as well, for nothing.
 
 use std::{
     io::{self, IoSlice, Read, Write},
@@ -39,7 +42,7 @@ const PIECES: usize = 64;
 
 /// The socket of a connection without TLS, which never blocks.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: std::sync::Arc<TcpStream>,
     /// What has come and is no whole frame yet. Only who reads at the time looks at it.
     received: Mutex<BytesMut>,
     /// Why a thread that read it ended the connection.
@@ -51,16 +54,26 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Of a second descriptor of the same socket.
     #[cfg(unix)]
     pub(super) fn new(stream: TcpStream) -> Socket {
         Socket {
-            stream,
+            stream: std::sync::Arc::new(stream),
             received: Mutex::default(),
             ended: Mutex::default(),
             task: Notify::new(),
             unsent: AtomicUsize::new(0),
         }
+    }
+
+    /// What the connection's task reads from. As long as it is there, the runtime hears of all that comes.
+    #[cfg(unix)]
+    pub(super) fn source(&self) -> io::Result<super::link::Source> {
+        Ok(Box::new(super::halves::ReadHalf::new(self.stream.clone())?))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn source(&self) -> io::Result<super::link::Source> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Has the connection's task read.
@@ -95,7 +108,7 @@ impl Socket {
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let count = Frame::pieces(std::iter::once(frame), 0, &mut pieces);
-        match (&self.stream).write_vectored(&pieces[..count]) {
+        match (&*self.stream).write_vectored(&pieces[..count]) {
             Ok(written) => Some(written),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
             Err(_) => None,
@@ -107,7 +120,7 @@ impl Socket {
     fn wait(&self, time: Duration) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&time)) {
+        match poll(&mut [PollFd::new(&*self.stream, PollFlags::IN)], Some(&time)) {
             Ok(ready) => Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => Ok(true),
             Err(error) => Err(error.into()),
@@ -154,7 +167,7 @@ impl<'a> Turn<'a> {
                     }
                     let kept = received.len();
                     received.resize(kept + missing.clamp(LEAST_READ, MOST_READ), 0);
-                    let read = (&self.socket.stream).read(&mut received[kept..]);
+                    let read = (&*self.socket.stream).read(&mut received[kept..]);
                     received.truncate(kept + read.as_ref().copied().unwrap_or_default());
                     match read {
                         Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

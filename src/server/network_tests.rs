@@ -62,9 +62,9 @@ impl Network for Simulated {
         TcpStream::connect((host, port)).await
     }
 
-    fn halves(stream: TcpStream) -> (client::Source, client::Sink) {
+    fn halves(stream: TcpStream) -> io::Result<(client::Source, client::Sink, Option<client::Socket>)> {
         let (source, sink) = stream.into_split();
-        (Box::new(source), Box::new(sink))
+        Ok((Box::new(source), Box::new(sink), None))
     }
 }
 
