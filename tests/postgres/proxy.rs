@@ -115,12 +115,15 @@ fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
     let database = server.database();
     let proxy = Proxy::new(&database, server);
     let beside = patient(&database);
+    let mut heard = subscribe(&beside);
     for network in [Network::LosesAll, Network::Silent] {
         let events = [event("x")];
         // The connection may be lost before the append is on its way: then nothing was stored.
         loop {
             let store = proxy.store(Duration::from_secs(2));
             let before = append(&store, "a", "before").unwrap().version;
+            // Others are told of it behind its answer, over the connection that is to be lost only with the next append.
+            while block_on(heard.next()).unwrap().version() < before {}
             proxy.set(network);
             let error = again(&store, &events).unwrap_err();
             let read = block_on(store.stream_version(&stream("a"))).unwrap_err();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use factlog::{
-    Action, RecordedEvent, block_on,
+    Action, MemoryStore, RecordedEvent, block_on,
     model::{
         Consistency, ModelError, OnFailure, PostgresTables, PostgresViews, Projection, RetryPolicy, Runner, Tables,
     },
@@ -39,6 +39,7 @@ fn building(scene: &Scene) -> i64 {
 /// Asks everything that a query may ask, in the middle of a page.
 struct Asking {
     notes: Notes,
+    store: Arc<MemoryStore>,
     database: Arc<Place>,
     asked: Arc<AtomicUsize>,
 }
@@ -59,7 +60,7 @@ impl Projection<PostgresTables> for Asking {
         let views = self.database.reopened();
         block_on(views.wait_until("notes", Consistency::at_least(block_on(views.checkpoint("notes"))?.position)))?;
         assert_eq!(taken(&*self.database), "a:a1");
-        let runner = Runner::new(Arc::new(factlog::MemoryStore::new()), self.database.project(self.notes.clone()));
+        let runner = Runner::new(self.store.clone(), self.database.project(self.notes.clone()));
         assert_eq!(block_on(runner.status())?.position.get(), 1);
         assert!(block_on(runner.failed_events(true))?.is_empty());
         self.asked.fetch_add(1, Ordering::SeqCst);
@@ -73,7 +74,12 @@ fn a_query_waits_for_nobody_who_writes() {
     block_on(scene.runner(OnFailure::Stop).catch_up()).unwrap();
     scene.append("a2 a3");
     let asked = Arc::new(AtomicUsize::new(0));
-    let asking = Asking { notes: scene.notes.clone(), database: scene.database.clone(), asked: asked.clone() };
+    let asking = Asking {
+        notes: scene.notes.clone(),
+        store: scene.store.clone(),
+        database: scene.database.clone(),
+        asked: asked.clone(),
+    };
     let projection = block_on(scene.views().project(asking)).unwrap();
     block_on(Runner::new(scene.store.clone(), Arc::new(projection)).catch_up()).unwrap();
     assert_eq!((scene.taken().as_str(), asked.load(Ordering::SeqCst)), ("a:a1,a2,a3", 2));
