@@ -3,10 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
 };
@@ -23,8 +20,7 @@ use crate::{
 };
 
 /// What the network does with what the server says.
-#[derive(Clone, Copy)]
-#[repr(u8)]
+#[derive(Clone, Copy, PartialEq)]
 enum Network {
     Whole,
     /// The next answer is lost with its connection, and then it is whole again.
@@ -37,7 +33,7 @@ enum Network {
 
 struct Proxy {
     address: String,
-    network: Arc<AtomicU8>,
+    network: Arc<(Mutex<Network>, Condvar)>,
 }
 
 impl Proxy {
@@ -45,7 +41,7 @@ impl Proxy {
     fn new(database: &str, server: &Postgres) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
-        let network = Arc::new(AtomicU8::new(Network::Whole as u8));
+        let network = Arc::new((Mutex::new(Network::Whole), Condvar::new()));
         let modes = network.clone();
         // It ends with the process.
         thread::spawn(move || {
@@ -61,7 +57,8 @@ impl Proxy {
     }
 
     fn set(&self, network: Network) {
-        self.network.store(network as u8, Ordering::SeqCst);
+        *self.network.0.lock().unwrap() = network;
+        self.network.1.notify_all();
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
@@ -70,15 +67,16 @@ impl Proxy {
 }
 
 /// Whether an answer comes through.
-fn said(modes: &AtomicU8) -> bool {
-    let (whole, one) = (Network::Whole as u8, Network::LosesOne as u8);
-    if modes.compare_exchange(one, whole, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-        return false;
+fn said((network, changed): &(Mutex<Network>, Condvar)) -> bool {
+    let mut network = changed.wait_while(network.lock().unwrap(), |network| *network == Network::Silent).unwrap();
+    match *network {
+        Network::LosesOne => {
+            *network = Network::Whole;
+            false
+        }
+        Network::LosesAll => false,
+        Network::Whole | Network::Silent => true,
     }
-    while modes.load(Ordering::SeqCst) == Network::Silent as u8 {
-        thread::sleep(Duration::from_millis(1));
-    }
-    modes.load(Ordering::SeqCst) != Network::LosesAll as u8
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool) {
