@@ -10,14 +10,7 @@ use crate::support::{Factlog, command, event, finish};
 fn damaged() -> Factlog {
     let factlog = Factlog::new();
     factlog.lines(&["append", "s-1", "--each"], (1..=10).map(event).collect::<String>());
-    let segment = factlog.store().join("log/00000000000000000001.seg");
-    let mut bytes = fs::read(&segment).unwrap();
-    let mut at = 4096;
-    for _ in 1..6 {
-        at += u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()).next_multiple_of(8) as usize;
-    }
-    bytes[at + 40] ^= 1;
-    fs::write(segment, bytes).unwrap();
+    factlog.damage(6);
     factlog
 }
 

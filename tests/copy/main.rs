@@ -162,14 +162,7 @@ fn a_copy_that_differs_in_the_middle_is_found_and_the_place_is_named() {
 fn a_copy_ends_before_lost_events_and_says_which() {
     let (source, other) = (Factlog::new(), Factlog::new());
     source.lines(&["append", "s", "--each"], (1..=10).map(event).collect::<String>());
-    let segment = source.store().join("log/00000000000000000001.seg");
-    let mut bytes = fs::read(&segment).unwrap();
-    let mut at = 4096;
-    for _ in 1..6 {
-        at += u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()).next_multiple_of(8) as usize;
-    }
-    bytes[at + 40] ^= 1;
-    fs::write(segment, bytes).unwrap();
+    source.damage(6);
     assert_eq!(source.run(&["repair"], "").code, Some(0));
     for _ in 0..2 {
         let run = copy(text(&source.store()), text(&other.store()));

@@ -34,6 +34,18 @@ impl Factlog {
         self.file("store")
     }
 
+    /// Flips a bit of the event at a position in the first segment. The store is closed.
+    pub fn damage(&self, position: usize) {
+        let segment = self.store().join("log/00000000000000000001.seg");
+        let mut bytes = std::fs::read(&segment).unwrap();
+        let mut at = 4096;
+        for _ in 1..position {
+            at += u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()).next_multiple_of(8) as usize;
+        }
+        bytes[at + 40] ^= 1;
+        std::fs::write(segment, bytes).unwrap();
+    }
+
     /// A path beside the store.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
