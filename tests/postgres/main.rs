@@ -17,5 +17,7 @@ mod support;
 
 #[path = "../support/disturbed.rs"]
 mod disturbed;
+#[path = "../support/network.rs"]
+mod network;
 #[path = "../support/postgres.rs"]
 mod postgres;

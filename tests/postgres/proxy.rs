@@ -1,12 +1,6 @@
 //! A network that loses connections, answers, and everything.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use factlog::{
     Error, EventStore, ExpectedVersion, NewEvent,
@@ -15,78 +9,32 @@ use factlog::{
 };
 
 use crate::{
+    disturbed::disturbed,
+    network::{Network, Proxy},
     postgres::Postgres,
     support::{LONG, append, event, patient, stream, subscribe, text, whole_log},
 };
 
-/// What the network does with what the server says.
-#[derive(Clone, Copy, PartialEq)]
-enum Network {
-    Whole,
-    /// The next answer is lost with its connection, and then it is whole again.
-    LosesOne,
-    /// Every answer is lost with its connection.
-    LosesAll,
-    /// Nothing comes through, and nothing is said about it.
-    Silent,
-}
-
-struct Proxy {
+/// A network in front of the server of a database.
+struct Proxied {
     address: String,
-    network: Arc<(Mutex<Network>, Condvar)>,
+    network: Proxy,
 }
 
-impl Proxy {
-    /// In front of the server of this database.
-    fn new(database: &str, server: &Postgres) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
-        let network = Arc::new((Mutex::new(Network::Whole), Condvar::new()));
-        let modes = network.clone();
-        // It ends with the process.
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", behind)) else { continue };
-                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let modes = modes.clone();
-                thread::spawn(move || pump(client, server, |_| true));
-                thread::spawn(move || pump(back.0, back.1, |_| said(&modes)));
-            }
-        });
-        Proxy { address: database.replace(&format!(":{behind}/"), &format!(":{port}/")), network }
+impl Proxied {
+    fn new(database: &str, server: &Postgres) -> Proxied {
+        let network = Proxy::new(server.port());
+        let address = database.replace(&format!(":{}/", server.port()), &format!(":{}/", network.port));
+        Proxied { address, network }
     }
 
     fn set(&self, network: Network) {
-        *self.network.0.lock().unwrap() = network;
-        self.network.1.notify_all();
+        self.network.set(network);
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
         PostgresOptions::new(&self.address).unwrap().connect_time(LONG).request_time(time).connect().unwrap()
     }
-}
-
-/// Whether an answer comes through.
-fn said((network, changed): &(Mutex<Network>, Condvar)) -> bool {
-    let mut network = changed.wait_while(network.lock().unwrap(), |network| *network == Network::Silent).unwrap();
-    match *network {
-        Network::LosesOne => {
-            *network = Network::Whole;
-            false
-        }
-        Network::LosesAll => false,
-        Network::Whole | Network::Silent => true,
-    }
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool) {
-    let mut buffer = [0; 1 << 16];
-    while let Ok(read) = from.read(&mut buffer)
-        && read > 0
-        && passes(&buffer[..read])
-        && to.write_all(&buffer[..read]).is_ok()
-    {}
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
 fn again(store: &PostgresStore, events: &[NewEvent]) -> factlog::Result<factlog::Appended> {
@@ -96,7 +44,7 @@ fn again(store: &PostgresStore, events: &[NewEvent]) -> factlog::Result<factlog:
 #[test]
 fn an_append_whose_answer_was_lost_is_made_again_and_stored_once() {
     let server = Postgres::shared();
-    let proxy = Proxy::new(&server.database(), server);
+    let proxy = Proxied::new(&server.database(), server);
     let store = proxy.store(LONG);
     append(&store, "a", "first").unwrap();
     for round in 0..10 {
@@ -111,7 +59,7 @@ fn an_append_whose_answer_was_lost_is_made_again_and_stored_once() {
 fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
     let server = Postgres::shared();
     let database = server.database();
-    let proxy = Proxy::new(&database, server);
+    let proxy = Proxied::new(&database, server);
     let beside = patient(&database);
     let mut heard = subscribe(&beside);
     for network in [Network::LosesAll, Network::Silent] {
@@ -146,7 +94,7 @@ fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
 fn a_subscription_goes_on_over_as_many_connections_as_it_takes() {
     let server = Postgres::shared();
     let database = server.database();
-    let proxy = Proxy::new(&database, server);
+    let proxy = Proxied::new(&database, server);
     let (store, beside) = (proxy.store(LONG), patient(&database));
     let mut subscription = subscribe(&store);
     for round in 0..20 {
@@ -155,4 +103,22 @@ fn a_subscription_goes_on_over_as_many_connections_as_it_takes() {
         append(&beside, "a", &payload).unwrap();
         assert_eq!(text(&block_on(subscription.next()).unwrap()), payload);
     }
+}
+
+#[test]
+fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_appends() {
+    let server = Postgres::shared();
+    let proxy = Proxied::new(&server.database(), server);
+    let store = proxy.store(LONG);
+    let lost = |network| {
+        let proxy = &proxy;
+        Box::new(move || {
+            proxy.set(network);
+            // So long everybody notices.
+            std::thread::sleep(Duration::from_millis(500));
+            proxy.set(Network::Whole);
+        }) as Box<dyn FnMut()>
+    };
+    let losses = [Network::Cut, Network::LosesOne, Network::LosesAll, Network::Silent, Network::Cut];
+    disturbed(&store, losses.into_iter().map(lost).collect());
 }
