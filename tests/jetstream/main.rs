@@ -4,12 +4,16 @@
 
 #[path = "../support/nats.rs"]
 mod nats;
+#[path = "../support/network.rs"]
+mod proxy;
 #[path = "../support/disturbed.rs"]
 mod support;
 
 mod cluster;
+mod foreign;
 #[cfg(feature = "cli")]
 mod import;
+mod network;
 mod refusals;
 
 /// Every promise of the contract.

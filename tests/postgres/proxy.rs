@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use factlog::{
-    Error, EventStore, ExpectedVersion, NewEvent,
+    CursorName, Error, EventStore, ExpectedVersion, NewEvent, Subscribe,
     backend::postgres::{PostgresOptions, PostgresStore},
     block_on,
 };
@@ -12,7 +12,7 @@ use crate::{
     disturbed::disturbed,
     network::{Network, Proxy},
     postgres::Postgres,
-    support::{LONG, append, event, patient, stream, subscribe, text, whole_log},
+    support::{Hand, LONG, append, event, patient, stream, subscribe, text, whole_log},
 };
 
 /// A network in front of the server of a database.
@@ -121,4 +121,57 @@ fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_app
     };
     let losses = [Network::Cut, Network::LosesOne, Network::LosesAll, Network::Silent, Network::Cut];
     disturbed(&store, losses.into_iter().map(lost).collect());
+}
+
+#[test]
+fn an_acknowledgement_that_arrives_late_does_not_take_a_newer_one_back() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let proxy = Proxied::new(&database, server);
+    let (store, beside) = (proxy.store(Duration::from_secs(2)), patient(&database));
+    for number in 0..4 {
+        append(&beside, "a", &number.to_string()).unwrap();
+    }
+    let mailer = || Subscribe::new().cursor(CursorName::new("mailer").unwrap());
+    let mut subscription = block_on(store.subscribe(mailer())).unwrap();
+    let positions: Vec<_> = (0..3).map(|_| block_on(subscription.next()).unwrap().position()).collect();
+    // On each connection the statement is there, so that it is all that has to be sent.
+    for _ in 0..40 {
+        block_on(subscription.acknowledge(positions[0])).unwrap();
+    }
+    proxy.network.hold();
+    let unheard = block_on(subscription.acknowledge(positions[1])).unwrap_err();
+    assert!(matches!(unheard, Error::OutcomeUnknown { .. }), "{unheard}");
+    // Over connections that are made anew.
+    while let Err(error) = block_on(subscription.acknowledge(positions[2])) {
+        assert!(matches!(error, Error::OutcomeUnknown { .. } | Error::Unavailable { .. }), "{error}");
+    }
+    proxy.network.let_go();
+    let (hand, name) = (Hand::at(&database), database.rsplit('/').next().unwrap());
+    // What was held has been done with when its connections, which nobody wants any more, are gone.
+    drop((subscription, store));
+    let others = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND client_port IN ({})",
+        proxy.network.ports().iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    );
+    while hand.number(&others) > 0 {}
+    let mut again = block_on(beside.subscribe(mailer())).unwrap();
+    assert_eq!(text(&block_on(again.next()).unwrap()), "3", "acknowledged events came again");
+}
+
+#[test]
+fn two_subscribers_of_one_name_acknowledge_side_by_side() {
+    let store = patient(&Postgres::shared().database());
+    for number in 0..4 {
+        append(&store, "a", &number.to_string()).unwrap();
+    }
+    let mailer = || block_on(store.subscribe(Subscribe::new().cursor(CursorName::new("mailer").unwrap()))).unwrap();
+    let (mut one, mut other) = (mailer(), mailer());
+    for _ in 0..3 {
+        for subscription in [&mut one, &mut other] {
+            let position = block_on(subscription.next()).unwrap().position();
+            block_on(subscription.acknowledge(position)).unwrap();
+        }
+    }
+    assert_eq!(text(&block_on(mailer().next()).unwrap()), "3");
 }

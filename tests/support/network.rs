@@ -85,6 +85,12 @@ impl Proxy {
         state.held = state.connections.len();
     }
 
+    /// From which ports it has connected to the server.
+    pub fn ports(&self) -> Vec<u16> {
+        let state = self.shared.0.lock().unwrap();
+        state.connections.iter().filter_map(|[server, _]| Some(server.local_addr().ok()?.port())).collect()
+    }
+
     pub fn let_go(&self) {
         self.shared.0.lock().unwrap().held = 0;
         self.shared.1.notify_all();

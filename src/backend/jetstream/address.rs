@@ -51,6 +51,10 @@ impl Address {
                 "the name behind the servers has other than ASCII letters, digits, `-` and `_`, or more than 64",
             ));
         }
+        // Servers and clients of NATS have subjects of their own, which begin with others.
+        if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return Err(wrong("the name behind the servers begins with other than a letter or a digit"));
+        }
         let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
         let mut address = Address {
             hosts: hosts
@@ -149,6 +153,8 @@ mod tests {
             "nats://u:secret@a:x",
             "nats://u:secret@a,,b",
             "nats://u:secret@a/b.c",
+            "nats://u:secret@a/_INBOX",
+            "nats://u:secret@a//",
             "nats://u:secret@a?monitor=https://b",
             "nats://u:secret@a?replicas=0",
             "nats://u:secret@a?other=1",

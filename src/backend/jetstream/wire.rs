@@ -256,6 +256,33 @@ impl Wire {
         }
     }
 
+    /// Publishes one message in place of the newest of its subject, which may be the one of a number, until it is stored; its own number. An attempt
+    /// that arrives after the message is stored is refused.
+    ///
+    /// # Errors
+    ///
+    /// When it is not stored in time, or refused.
+    pub(super) async fn replace(&self, stream: &str, subject: String, mut before: u64, payload: Bytes) -> Result<u64> {
+        let mut trying = self.trying();
+        loop {
+            let message = [Outgoing { subject: subject.clone(), expected: Some(before), payload: payload.clone() }];
+            let time = trying.attempt();
+            match self.publish(&message, time).await? {
+                Published::Stored(sequence) => return Ok(sequence),
+                Published::Moved => {
+                    before = match self.newest(stream, &subject).await {
+                        Ok(newest) => newest.map_or(0, |newest| newest.sequence),
+                        Err(Error::Unavailable { reason, .. }) => return Err(trying.given_up(reason)),
+                        Err(error) => return Err(error),
+                    };
+                    trying.pause("others were always faster".to_owned()).await?;
+                }
+                Published::NotTaken(said) => trying.pause(said).await?,
+                Published::Unheard(said) => trying.unheard(said).await?,
+            }
+        }
+    }
+
     /// Hears what is published under a subject from now on.
     ///
     /// # Errors
