@@ -122,6 +122,19 @@ pub(crate) async fn close_idle(pool: &Pool, idle: Duration) {
     }
 }
 
+/// Why TLS will not do, however often it is tried.
+pub(crate) fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
+    let cause = std::error::Error::source(error)?;
+    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if let Some(rustls::Error::InvalidCertificate(_)) = within.and_then(|within| within.downcast_ref()) {
+        return Some(format!("{}: SSL_CERT_FILE can name a file of what to trust", explained(error)));
+    }
+    let none = cause.to_string().contains("does not support TLS");
+    none.then(|| {
+        "the server has no TLS: set `ssl` in postgresql.conf, or leave `sslmode` out of the address".to_owned()
+    })
+}
+
 /// An error of the driver with its causes.
 pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
