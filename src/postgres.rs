@@ -151,7 +151,22 @@ pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_a_password_it_is_not_shown(
+            before in "[a-z@:/?%#= &]{0,4}", behind in "[a-z@:/?%#= &]{0,4}", rest in "[a-z@:/?%#=, \\[\\]&]{0,12}"
+        ) {
+            let text = format!("postgres://ann:{before}sesame{behind}@{rest}");
+            match Address::parse(&text) {
+                Ok((address, config)) => prop_assert!(!format!("{address:?} {config:?}").contains("sesame"), "{}", text),
+                Err(error) => prop_assert!(!format!("{error} {error:?}").contains("sesame"), "{}", error),
+            }
+        }
+    }
 
     #[test]
     fn an_address_is_shown_without_its_password_and_what_is_none_is_refused_without_it() {
@@ -173,6 +188,14 @@ mod tests {
             "postgres://ann:open-sesame@db/shop?nonsense=sesame",
             "postgres://ann:open-sesame@db/shop?connect_timeout=sesame",
             "postgres:///shop",
+            "postgres://ann:open-%zzsesame@db:x/shop",
+            "postgres://ann:open-sesame@[::1/shop",
+            "postgres://ann:open-sesame@db:99999/shop",
+            "postgres://ann:open-sesame@/shop",
+            "postgres://ann:open-sesame",
+            "postgres://ann:open-sesame/shop",
+            "postgres://ann:open-sesame@db/shop?sslmode=sesame",
+            "postgres://ann:open-sesame@db/shop?port=sesame",
         ] {
             let error = Address::parse(bad).unwrap_err();
             assert!(matches!(error, Error::NotAStore { .. }), "{bad}");

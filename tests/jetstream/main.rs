@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+#[path = "../support/disk.rs"]
+mod disk;
+#[cfg(feature = "cli")]
+#[path = "../support/importing.rs"]
+mod importing;
 #[path = "../support/nats.rs"]
 mod nats;
 #[path = "../support/network.rs"]
@@ -15,6 +20,9 @@ mod foreign;
 mod import;
 mod network;
 mod refusals;
+mod room;
+#[cfg(feature = "cli")]
+mod tls;
 
 /// Every promise of the contract.
 mod contract {

@@ -18,16 +18,23 @@ use crate::{
 const LONG: Duration = Duration::from_secs(60);
 
 /// A server with a network in front of it.
-struct Proxied {
-    address: String,
+pub struct Proxied {
+    pub address: String,
     network: Proxy,
 }
 
 impl Proxied {
-    fn new(nats: &Nats, log: &str) -> Proxied {
+    pub fn new(nats: &Nats, log: &str) -> Proxied {
         let (network, port) = (Proxy::new(nats.nodes[0].port), nats.nodes[0].port);
         let address = nats.address(log).replacen(&port.to_string(), &network.port.to_string(), 1);
         Proxied { address, network }
+    }
+
+    /// Loses the network for so long.
+    pub fn lose(&self, network: Network, time: Duration) {
+        self.network.set(network);
+        thread::sleep(time);
+        self.network.set(Network::Whole);
     }
 
     fn store(&self, time: Duration) -> JetStreamStore {
@@ -80,12 +87,8 @@ fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_app
     let store = proxied.store(LONG);
     let lost = |network| {
         let proxied = &proxied;
-        Box::new(move || {
-            proxied.network.set(network);
-            // So long everybody notices.
-            thread::sleep(Duration::from_millis(500));
-            proxied.network.set(Network::Whole);
-        }) as Box<dyn FnMut()>
+        // So long everybody notices.
+        Box::new(move || proxied.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
     };
     let losses = [Network::Cut, Network::LosesOne, Network::LosesAll, Network::Silent, Network::Cut];
     disturbed(&store, losses.into_iter().map(lost).collect());

@@ -3,6 +3,7 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod connections;
 mod durable;
 mod failing;
 #[cfg(feature = "cli")]
@@ -14,9 +15,16 @@ mod schema;
 mod server;
 mod settled;
 mod support;
+#[cfg(feature = "cli")]
+mod tls;
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/disturbed.rs"]
 mod disturbed;
+#[cfg(feature = "cli")]
+#[path = "../support/importing.rs"]
+mod importing;
 #[path = "../support/network.rs"]
 mod network;
 #[path = "../support/postgres.rs"]

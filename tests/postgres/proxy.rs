@@ -1,6 +1,6 @@
 //! A network that loses connections, answers, and everything.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use factlog::{
     CursorName, Error, EventStore, ExpectedVersion, NewEvent, Subscribe,
@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// A network in front of the server of a database.
-struct Proxied {
-    address: String,
+pub struct Proxied {
+    pub address: String,
     network: Proxy,
 }
 
 impl Proxied {
-    fn new(database: &str, server: &Postgres) -> Proxied {
+    pub fn new(database: &str, server: &Postgres) -> Proxied {
         let network = Proxy::new(server.port());
         let address = database.replace(&format!(":{}/", server.port()), &format!(":{}/", network.port));
         Proxied { address, network }
@@ -30,6 +30,13 @@ impl Proxied {
 
     fn set(&self, network: Network) {
         self.network.set(network);
+    }
+
+    /// Loses the network for so long.
+    pub fn lose(&self, network: Network, time: Duration) {
+        self.set(network);
+        thread::sleep(time);
+        self.set(Network::Whole);
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
@@ -112,12 +119,8 @@ fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_app
     let store = proxy.store(LONG);
     let lost = |network| {
         let proxy = &proxy;
-        Box::new(move || {
-            proxy.set(network);
-            // So long everybody notices.
-            std::thread::sleep(Duration::from_millis(500));
-            proxy.set(Network::Whole);
-        }) as Box<dyn FnMut()>
+        // So long everybody notices.
+        Box::new(move || proxy.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
     };
     let losses = [Network::Cut, Network::LosesOne, Network::LosesAll, Network::Silent, Network::Cut];
     disturbed(&store, losses.into_iter().map(lost).collect());
