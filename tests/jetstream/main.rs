@@ -13,6 +13,8 @@ mod nats;
 mod proxy;
 #[path = "../support/disturbed.rs"]
 mod support;
+#[path = "../support/two.rs"]
+mod two;
 
 mod cluster;
 mod foreign;
@@ -26,12 +28,13 @@ mod tls;
 
 /// Every promise of the contract.
 mod contract {
-    mod alone {
+    /// As two processes keep it, each of which knows nothing of what the other does.
+    mod two_processes {
         use factlog::testing::conformance::{Suite, conformance_tests};
 
-        use crate::nats;
+        use crate::{nats, two::Two};
 
-        conformance_tests!(Suite::new(nats::alone().open("contract")));
+        conformance_tests!(Suite::new(Two::new(|| nats::alone().open("contract"))));
     }
 
     mod cluster {
