@@ -54,21 +54,21 @@ pub(in crate::model) fn set_paused(projection: &str, paused: bool) -> Statement<
 /// Everything that is known of a projection; no row for one that has not been set up.
 pub(in crate::model) fn state(projection: &str) -> Statement<'_, ReadModelState> {
     Statement {
-        // One statement, so that all is of one state.
+        // One statement, so that all is of one state. No name is empty: to say so leads to the index of those that wait.
         sql: "SELECT position, event_id, paused, rate, taken_at,
-                (SELECT count(*) FROM failed_events WHERE projection = $1 AND resolved_at IS NULL),
-                (SELECT max(position) FROM failed_events WHERE projection = $1 AND resolved_at IS NULL)
+                (SELECT count(*) FROM failed_events WHERE projection = $1 AND stream > '' AND resolved_at IS NULL),
+                (SELECT max(position) FROM failed_events
+                 WHERE projection = $1 AND position > projections.position AND resolved_at IS NULL)
             FROM projections WHERE name = $1",
         values: vec![projection.into()],
         read: |mut row| {
-            let checkpoint = checkpoint(&mut row)?;
             Ok(ReadModelState {
-                checkpoint,
+                checkpoint: checkpoint(&mut row)?,
                 paused: row.integer(2)? != 0,
                 rate: row.real(3)?,
                 taken_at: row.optional_integer(4)?.map(Timestamp::from_micros),
                 failed: row.integer(5)?.unsigned_abs(),
-                stopped: row.optional_integer(6)? > Some(number(checkpoint.position)),
+                stopped: row.optional_integer(6)?.is_some(),
             })
         },
     }

@@ -41,6 +41,14 @@ pub(super) const SCHEMA: &str = "
         ON failed_events (projection, stream, position) WHERE resolved_at IS NULL;
 ";
 
+/// The positions of a page that are passed over.
+const RESOLVED: &str = "SELECT position FROM failed_events
+    WHERE projection = ?1 AND position > ?2 AND position <= ?3 AND resolved_at IS NOT NULL";
+
+/// Whether any event waits.
+const WAITING: &str = "SELECT 1 FROM failed_events INDEXED BY failed_events_waiting
+    WHERE projection = ?1 AND resolved_at IS NULL LIMIT 1";
+
 /// What stands in the way of the events of a page.
 pub(super) struct Obstacles<'a> {
     connection: &'a Connection,
@@ -60,18 +68,10 @@ impl<'a> Obstacles<'a> {
         to: Position,
     ) -> rusqlite::Result<Obstacles<'a>> {
         let resolved = connection
-            .prepare_cached(
-                "SELECT position FROM failed_events
-                 WHERE projection = ?1 AND position > ?2 AND position <= ?3 AND resolved_at IS NOT NULL",
-            )?
+            .prepare_cached(RESOLVED)?
             .query_map(params![projection, number(after), number(to)], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        let waiting = connection
-            .prepare_cached(
-                "SELECT 1 FROM failed_events INDEXED BY failed_events_waiting
-                 WHERE projection = ?1 AND resolved_at IS NULL LIMIT 1",
-            )?
-            .exists([projection])?;
+        let waiting = connection.prepare_cached(WAITING)?.exists([projection])?;
         Ok(Obstacles { connection, projection, resolved, waiting })
     }
 
@@ -96,5 +96,44 @@ impl<'a> Obstacles<'a> {
         let error = format!("waits for version {first} of its stream");
         say(self.connection, failed::record(self.projection, event, &error, 0))?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        projection::FailedId,
+        sql::{Statement, bookkeeping},
+    };
+
+    #[test]
+    fn each_look_uses_an_index_and_sorts_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let (place, waiting) = ("sqlite_autoindex_failed_events_1", "failed_events_waiting");
+        fn sql<T>(statement: Statement<'_, T>) -> &'static str {
+            statement.sql
+        }
+        for (sql, searches) in [
+            (sql(bookkeeping::place("p")), &["PRIMARY KEY"][..]),
+            (sql(bookkeeping::state("p")), &["PRIMARY KEY", waiting, place]),
+            (sql(failed::list("p", true)), &[place]),
+            (sql(failed::list("p", false)), &[place]),
+            (sql(failed::find("p", FailedId::new(1))), &["PRIMARY KEY"]),
+            (sql(failed::first_waiting("p", "s")), &[waiting]),
+            (sql(failed::forget_stopping("p", Position::new(1))), &[place]),
+            (sql(failed::resolve("p", FailedId::new(1))), &["PRIMARY KEY"]),
+            (RESOLVED, &[place]),
+            (WAITING, &[waiting]),
+        ] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan: Vec<String> = statement.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
+            let steps: Vec<_> = plan.iter().filter(|step| !step.contains("SCALAR SUBQUERY")).collect();
+            assert_eq!(steps.len(), searches.len(), "{sql}: {plan:?}");
+            for (step, search) in steps.iter().zip(searches) {
+                assert!(step.starts_with("SEARCH") && step.contains(search), "{sql}: {plan:?}");
+            }
+        }
     }
 }
