@@ -69,6 +69,30 @@ fn the_view_equals_a_fresh_one_of_the_same_events_whenever_the_process_was_kille
     assert!(midway * 10 >= kills, "too few kills hit the work to show anything");
 }
 
+#[test]
+fn two_processes_project_side_by_side_and_whichever_is_killed_each_event_takes_effect_once() {
+    let factlog = Factlog::new();
+    let events = many_orders(&factlog.store());
+    let views = Place::new();
+    let named = views.named();
+    let begin = || factlog.spawn(&["projections", "--views", &named, "run", "orders"]);
+    let (mut running, mut kills) = ([begin(), begin()], 0);
+    while position(&views) < events.len() {
+        if position(&views) > kills * events.len() / 8 {
+            kill_after(std::mem::replace(&mut running[kills % 2], begin()), Duration::ZERO);
+            kills += 1;
+        }
+        for child in &mut running {
+            assert_eq!(child.try_wait().unwrap(), None, "it has ended by itself");
+        }
+    }
+    for child in running {
+        kill_after(child, Duration::ZERO);
+    }
+    assert!(kills > 0, "nothing was killed: this shows nothing");
+    assert_eq!(views.order_contents(), fresh(&events));
+}
+
 /// Kills a process once so much time has passed; gives how long it took if it ended before.
 fn kill_after(mut child: Child, time: Duration) -> Option<Duration> {
     let started = Instant::now();
