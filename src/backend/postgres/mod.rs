@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   PostgresStore     what applications call: futures for any runtime
+//!     together        appends that have to wait go together
 //!     append          one call of a function of the database: checked, numbered and stored in one round trip
 //!     read            pages, by the index that fits what is asked
 //!     settled         up to which position no event can come any more
@@ -45,6 +46,7 @@ mod snapshot;
 mod store;
 mod subscription;
 mod tail;
+mod together;
 
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

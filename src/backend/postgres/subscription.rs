@@ -116,8 +116,7 @@ impl EventSubscription for PostgresSubscription {
             let ahead = InvalidInput::NotGivenOut { position, given: self.given };
             return Box::pin(std::future::ready(Err(ahead.into())));
         }
-        let (core, name) = (self.store.core().clone(), name.clone());
-        self.store.run(async move { cursor::save(&core, &name, position).await })
+        self.store.run(cursor::save(self.store.core(), name, position))
     }
 
     fn position(&self) -> Position {
