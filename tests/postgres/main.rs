@@ -14,6 +14,7 @@ mod schema;
 mod server;
 mod settled;
 mod support;
+mod together;
 
 #[path = "../support/disturbed.rs"]
 mod disturbed;
