@@ -226,6 +226,10 @@ impl Server {
         let silent =
             |asked| Failure::Lost { reason: format!("no answer within {:?}", self.options.request_time), asked };
         let client = timeout_at(deadline, self.client()).await.map_err(|_| silent(false))??;
+        if Instant::now() >= deadline {
+            // It may have waited for others: what would not be waited for is not asked.
+            return Err(silent(false));
+        }
         let client = Arc::new(client);
         let mut lent = Lent { connection: Some(client.clone()), ended: false };
         let done = timeout_at(deadline, run(client)).await;
