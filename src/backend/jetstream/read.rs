@@ -17,7 +17,7 @@ use crate::{
 /// How many events a read answers with at most, give or take the events of one message.
 const PAGE_EVENTS: usize = 4096;
 /// How many messages are asked for at once.
-const PAGE_MESSAGES: usize = 500;
+const PAGE_MESSAGES: usize = 1_000;
 /// So many bytes, and what else comes with them, end a page.
 const PAGE_BYTES: usize = 8 << 20;
 /// A stream is read from its beginning rather than searched for a version that is not further in.
