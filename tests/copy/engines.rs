@@ -244,7 +244,6 @@ fn a_copy_into_a_cluster_goes_on_when_it_and_the_leader_are_killed_and_when_all_
     let (from, to) = (directory.path().join("from"), directory.path().join("to"));
     // The copy must still have far to go when who watches has heard of the new leader.
     filled(&from, MANY);
-    // A command that begins while a node is down cannot know whether that node syncs: who watches is there before.
     let watching = nats.open("killed");
     let last = || block_on(watching.last_position()).unwrap().get();
     let arguments = ["copy", "--from", text(&from), "--to", &url];
