@@ -17,6 +17,7 @@ mod settled;
 mod support;
 #[cfg(feature = "cli")]
 mod tls;
+mod together;
 
 #[path = "../support/disk.rs"]
 mod disk;

@@ -135,9 +135,9 @@ fn a_database_with_another_isolation_of_transactions_changes_nothing() {
             for writer in 0..writers {
                 let store = &stores[writer % 2];
                 scope.spawn(move || {
-                    (0..each).for_each(|_| {
+                    for _ in 0..each {
                         append(store, "shared", "x").unwrap();
-                    })
+                    }
                 });
             }
             let mut subscription = subscribe(&stores[0]);

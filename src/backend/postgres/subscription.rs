@@ -119,11 +119,11 @@ impl EventSubscription for PostgresSubscription {
             let ahead = InvalidInput::NotGivenOut { position, given: self.given };
             return Box::pin(std::future::ready(Err(ahead.into())));
         }
-        let (core, name, before) = (self.store.core().clone(), name.clone(), self.acknowledged);
-        let saving = self.store.run(async move { cursor::save(&core, &name, position, before).await });
+        let before = self.acknowledged;
+        let (store, name, acknowledged) = (&self.store, name.clone(), &mut self.acknowledged);
         Box::pin(async move {
-            saving.await?;
-            self.acknowledged = position;
+            store.run(cursor::save(store.core(), &name, position, before)).await?;
+            *acknowledged = position;
             Ok(())
         })
     }
