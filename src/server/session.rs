@@ -144,6 +144,7 @@ const QUICK_BYTES: usize = 128 << 10;
 type Looked = (Vec<(Frame, Ticket)>, VecDeque<Box<PageJob>>);
 
 fn look_up(jobs: VecDeque<Box<PageJob>>, most: usize, with: &Surroundings) -> Looked {
+    let begun = Instant::now();
     let (mut answered, mut left, mut bytes) = (Vec::with_capacity(jobs.len()), VecDeque::new(), 0);
     for mut job in jobs {
         let frame = if bytes < most { job.asked.answer(job.request, with) } else { None };
@@ -155,6 +156,7 @@ fn look_up(jobs: VecDeque<Box<PageJob>>, most: usize, with: &Surroundings) -> Lo
             None => left.push_back(job),
         }
     }
+    with.memory.took(begun, Instant::now());
     (answered, left)
 }
 
@@ -169,8 +171,7 @@ pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
         if waiting.is_empty() {
             return;
         }
-        let begun = Instant::now();
-        let here = with.memory.is_quick(begun) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
+        let here = with.memory.is_quick(Instant::now()) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
         let batch = waiting.drain(..waiting.len().min(if here { QUICK_PAGES } else { PAGES })).collect();
         let looked = if here {
             look_up(batch, QUICK_BYTES, &with)
@@ -180,7 +181,6 @@ pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
             let Ok(looked) = blocking(move || Ok(look_up(batch, PAGES_BYTES, &with))).await else { return };
             looked
         };
-        with.memory.took(begun, Instant::now());
         let (answered, left) = looked;
         left.into_iter().rev().for_each(|job| waiting.push_front(job));
         for (frame, ticket) in answered {
