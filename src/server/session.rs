@@ -11,10 +11,7 @@ use std::{
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    task::{JoinSet, spawn_blocking, yield_now},
-};
+use tokio::task::{JoinSet, spawn_blocking, yield_now};
 
 use super::{
     access::{Access, Role},
@@ -42,11 +39,6 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
             Err(_) => Err(fault()),
         },
     }
-}
-
-/// Whether a task may block the thread that it runs on, as the runtime puts another in its place.
-pub(super) fn may_block_in_place() -> bool {
-    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
 /// What is answered to a request that panicked.
@@ -207,8 +199,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(with: Surroundings, pages: Jobs, own: Own) -> Session {
-        Session { with, pages, own, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
+    pub(super) fn new(with: Surroundings, pages: Jobs, own: Own, streamed: AllStreamed) -> Session {
+        Session { with, pages, own, streamed, streams: JoinSet::new(), slow: JoinSet::new() }
     }
 
     fn access(&self) -> &Access {

@@ -17,11 +17,10 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc},
-    task::block_in_place,
     time::timeout,
 };
 
-use super::{budget::Held, metrics::Metrics, session::may_block_in_place};
+use super::{alone::LoneAppend, budget::Held, metrics::Metrics};
 use crate::{
     error::Result,
     event_store::{Appended, BoxFuture},
@@ -117,6 +116,7 @@ pub(super) struct Writer<'a> {
     pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
     pub(super) store: &'a Store,
+    pub(super) lone: LoneAppend,
     queue: VecDeque<Box<Ready>>,
     /// Bytes of the first frame of the queue that are written.
     written: usize,
@@ -131,9 +131,10 @@ impl<'a> Writer<'a> {
         patience: Duration,
         metrics: &'a Metrics,
         store: &'a Store,
+        lone: LoneAppend,
     ) -> Writer<'a> {
         let (queue, appends) = (VecDeque::new(), FuturesUnordered::new());
-        Writer { sink, out, own, patience, metrics, store, queue, written: 0, appends }
+        Writer { sink, out, own, patience, metrics, store, lone, queue, written: 0, appends }
     }
 
     /// Writes until nobody has anything to say any more.
@@ -166,14 +167,9 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        if fresh == 1
-            && self.appends.len() == 1
-            && self.queue.is_empty()
-            && self.store.is_alone()
-            && may_block_in_place()
-        {
+        if fresh == 1 && self.appends.len() == 1 && self.queue.is_empty() && self.lone.leave(self.store) {
             // Nobody else writes, and nothing more was sent: another thread would only be a detour.
-            block_in_place(|| self.store.commit_alone());
+            return Poll::Pending;
         }
         while let Poll::Ready(Some((request, appended, events, arrived, ticket))) =
             Pin::new(&mut self.appends).poll_next(context)
