@@ -228,7 +228,10 @@ async fn read(
             Err(ended) => break ended,
         };
         common.metrics.received_bytes.inc_by(frame.body.len() as u64);
-        let request = permits.clone().acquire_owned().await.ok();
+        let request = match permits.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => permits.clone().acquire_owned().await.ok(),
+        };
         let (id, request) = (frame.request, (Request::decode(frame), Ticket { request, bytes }));
         session.take(id, request.0, request.1).await;
     };
