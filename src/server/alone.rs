@@ -2,14 +2,14 @@
 //!
 //! A client that appends one event after the other, while nobody else does, waits for each: for the disk, and for every change of threads on
 //! the way. So the thread that has read such an append commits it itself; and since the runtime has put another thread in its place by
-//! then, it may as well wait for the client's next request: whatever comes is answered without any other thread, until nothing comes for a
-//! while or something is under way that others have to bring forward.
+//! then, it may as well wait for the client's next request, if the one before was such an append, too: whatever comes is answered without any
+//! other thread, until nothing comes for a while or something is under way that others have to bring forward.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -26,23 +26,31 @@ use crate::store::Store;
 /// How long a thread waits for the next request.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-/// The one thread of a server that may wait for a client.
+/// The one place of a server for a thread that waits for a client.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seat(Arc<AtomicBool>);
+pub(super) struct Seat(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    taken: AtomicBool,
+    /// The connection whose append was the last that was committed alone.
+    last: AtomicU64,
+}
 
 /// As long as it is there, no other thread waits.
 struct Taken(Seat);
 
 impl Seat {
-    fn take(&self) -> Option<Taken> {
-        let free = self.0.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        free.then(|| Taken(self.clone()))
+    /// For a connection whose append is alone for the second time: where clients take turns, none is waited for.
+    fn take(&self, connection: u64) -> Option<Taken> {
+        let again = self.0.last.swap(connection, Ordering::Relaxed) == connection;
+        (again && !self.0.taken.swap(true, Ordering::AcqRel)).then(|| Taken(self.clone()))
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Release);
+        self.0.0.taken.store(false, Ordering::Release);
     }
 }
 
@@ -72,6 +80,8 @@ fn may_block_in_place() -> bool {
 
 /// What a thread needs to serve a connection.
 pub(super) struct Serving<'a> {
+    /// Of the connection. They begin with 1.
+    pub(super) number: u64,
     pub(super) store: &'a Store,
     pub(super) lone: LoneAppend,
     /// None with TLS.
@@ -92,7 +102,7 @@ impl Serving<'_> {
             return polled;
         }
         block_in_place(|| {
-            let seat = self.seat.take();
+            let seat = self.seat.take(self.number);
             let mut append = true;
             loop {
                 if append {

@@ -81,7 +81,7 @@ pub(super) async fn serve(number: u64, peer: SocketAddr, stream: Stream, common:
         Err(_) => return info!(connection = number, %peer, "refused: it took too long to say who it is"),
     };
     info!(connection = number, %peer, token = access.name, "opened");
-    let (reason, reader) = converse(reader, sink, stream.line, access, &common).await;
+    let (reason, reader) = converse(number, reader, sink, stream.line, access, &common).await;
     info!(connection = number, %peer, %reason, "closed");
     if let Some(mut reader) = reader {
         reader.linger().await;
@@ -150,6 +150,7 @@ async fn refuse(sink: &mut Sink, request: u64, error: Error) -> String {
 
 /// Answers a client that is known. Returns why it ended, and the reader if its last bytes should be waited for.
 async fn converse(
+    number: u64,
     mut reader: FrameReader,
     sink: Sink,
     line: Option<Line>,
@@ -173,7 +174,7 @@ async fn converse(
     let answering = answer_pages(pages.clone(), with.clone(), own.clone());
     let streamed = AllStreamed::default();
     let session = Session::new(with, pages, own.clone(), streamed.clone());
-    let serving = Serving { store: &common.store, lone: LoneAppend::default(), line, seat: &common.seat };
+    let serving = Serving { number, store: &common.store, lone: LoneAppend::default(), line, seat: &common.seat };
     let (patience, lone) = (common.options.write_time, serving.lone.clone());
     let writer = Writer::new(sink, answers, own, patience, &common.metrics, &common.store, lone);
     let permits = Arc::new(Semaphore::new(common.options.requests));
