@@ -47,14 +47,14 @@ impl Line {
     /// Waits on this thread until something comes, for so long at most. `false` when nothing did, or when what had come before has not been read.
     pub(super) fn wait(&self, time: Duration) -> bool {
         let mut hands = self.0.lock();
-        hands.to_thread();
+        hands.pass_to_thread();
         let Hands::Thread { stream, heard } = &mut *hands else { return false };
         std::mem::take(heard) && readable(stream, time)
     }
 
     /// Gives it to the runtime. To be called on a thread of the runtime; who waits for it has to be polled again.
     pub(super) fn to_runtime(&self) {
-        self.0.lock().to_runtime();
+        self.0.lock().pass_to_runtime();
     }
 }
 
@@ -71,14 +71,14 @@ fn readable(_: &std::net::TcpStream, _: Duration) -> bool {
 }
 
 impl Hands {
-    fn to_thread(&mut self) {
+    fn pass_to_thread(&mut self) {
         self.pass(|hands| match hands {
             Hands::Runtime(stream) => stream.into_std().map(|stream| Hands::Thread { stream, heard: true }),
             other => Ok(other),
         });
     }
 
-    fn to_runtime(&mut self) {
+    fn pass_to_runtime(&mut self) {
         self.pass(|hands| match hands {
             Hands::Thread { stream, .. } => TcpStream::from_std(stream).map(Hands::Runtime),
             other => Ok(other),
@@ -99,7 +99,7 @@ impl Hands {
     ) -> Poll<io::Result<T>> {
         if let Hands::Thread { stream, .. } = self {
             match here(stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.to_runtime(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pass_to_runtime(),
                 written => return Poll::Ready(written),
             }
         }

@@ -163,7 +163,8 @@ pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
         if waiting.is_empty() {
             return;
         }
-        let here = with.memory.is_quick(Instant::now()) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
+        let here =
+            with.memory.is_quick(Instant::now()) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
         let batch = waiting.drain(..waiting.len().min(if here { QUICK_PAGES } else { PAGES })).collect();
         let looked = if here {
             look_up(batch, QUICK_BYTES, &with)

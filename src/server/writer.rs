@@ -207,10 +207,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Waits for what the client must take. What it takes at once needs no clock.
-    async fn in_time<T>(
-        &mut self,
-        poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> io::Result<T> {
+    async fn in_time<T>(&mut self, poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
         if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(poll(self, context))).await {
             return done;
         }

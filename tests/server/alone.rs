@@ -66,7 +66,7 @@ fn threads_tasks_and_subscriptions_share_a_connection_and_each_gets_its_own_answ
 #[test]
 fn what_a_thread_asks_of_a_server_that_has_gone_was_not_sent() {
     let mut served = Served::new();
-    let options = ClientOptions::new(&served.url()).unwrap().request_time(Duration::from_millis(300));
+    let options = ClientOptions::new(&served.url()).unwrap().request_time(Duration::from_secs(1));
     let client = options.connect().unwrap();
     append(&client, "alone", 5);
     served.stop();
