@@ -95,7 +95,7 @@ fn walk(index: &Index, list: ListHash, until: Position, direction: Direction, se
     }
     let mut places = Vec::new();
     index.locate(&found, &mut places).unwrap();
-    places.iter().map(|Found { position, offset }| (position.get(), *offset)).collect()
+    places.iter().map(|(Found { position, offset }, _)| (position.get(), *offset)).collect()
 }
 
 /// Whether the index answers as the plain list does, at a bound and sought from a position.

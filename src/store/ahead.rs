@@ -7,16 +7,19 @@
 use super::Store;
 use crate::{
     error::{Error, Result},
-    index::{Found, Index},
+    index::{Found, FoundWhole, Index},
     log::{LOOKED_AT, SegmentView},
     version::Position,
 };
+
+/// Steps of so many events the processor still foresees.
+const NEAR: u64 = 16;
 
 /// The places of the events that come next.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// In the order in which they come.
-    found: Vec<Found>,
+    found: Vec<FoundWhole>,
     given: usize,
     /// Why none comes behind them.
     failed: Option<Error>,
@@ -34,19 +37,32 @@ impl Ahead {
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
-            if !self.lie_together() {
-                view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
+            if !self.are_foreseen() {
+                view.look_at(self.found.iter().map(|(found, bytes)| (found.position, found.offset, *bytes)));
             }
         }
-        let next = self.found.get(self.given).copied();
-        self.given += usize::from(next.is_some());
+        let next = self.known();
+        self.pass();
         Ok(next)
     }
 
-    /// Whether they lie one behind the other: then the processor looks ahead by itself.
-    fn lie_together(&self) -> bool {
-        let (Some(first), Some(last)) = (self.found.first(), self.found.last()) else { return true };
-        first.position.get().abs_diff(last.position.get()) < self.found.len() as u64
+    /// The place of the next event, if it has been found out already.
+    #[inline]
+    pub(super) fn known(&self) -> Option<Found> {
+        self.found.get(self.given).map(|(found, _)| *found)
+    }
+
+    /// Passes over that event.
+    #[inline]
+    pub(super) fn pass(&mut self) {
+        self.given = self.found.len().min(self.given + 1);
+    }
+
+    /// Whether they lie near one another and at equal distances: then the processor looks ahead by itself, and faster.
+    fn are_foreseen(&self) -> bool {
+        let mut steps = self.found.windows(2).map(|pair| pair[0].0.position.get().abs_diff(pair[1].0.position.get()));
+        let first = steps.next().unwrap_or_default();
+        first <= NEAR && steps.all(|step| step == first)
     }
 
     fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {
