@@ -106,6 +106,7 @@ impl Piece {
     }
 
     /// The position at an index of the list.
+    #[inline]
     pub(super) fn position(&mut self, index: usize) -> Result<Position> {
         self.load(index / BLOCK)?;
         let place = match &self.source {
@@ -144,6 +145,7 @@ impl Matches {
     }
 
     /// The position of the next event of the list.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Position>> {
         self.drop_empty();
         let direction = self.direction;

@@ -191,6 +191,7 @@ impl Run {
     }
 
     /// A part of a section, checked.
+    #[inline]
     fn get(&self, section: Section, range: Range<usize>) -> Result<&[u8]> {
         let within = self.range(section);
         let (start, end) = (within.start.saturating_add(range.start), within.start.saturating_add(range.end));
@@ -211,6 +212,7 @@ impl Run {
     }
 
     /// Whether this position is one of its own.
+    #[inline]
     pub(super) fn holds(&self, position: Position) -> bool {
         (self.first..=self.last).contains(&position)
     }

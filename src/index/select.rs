@@ -58,6 +58,7 @@ impl Selection {
     }
 
     /// The next event.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Position>> {
         if let (None, [list]) = (&self.other, &mut self.one.lists[..]) {
             return list.next();

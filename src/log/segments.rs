@@ -114,6 +114,7 @@ impl Segments {
     }
 
     /// The segment that holds this position.
+    #[inline]
     pub(super) fn holding<'a>(&self, view: &'a mut SegmentView, position: Position) -> Result<Held<'a>> {
         let at = view.slot_of(position, view.near);
         view.near = at.unwrap_or_default();
