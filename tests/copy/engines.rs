@@ -1,7 +1,14 @@
 //! Copies into other engines and out of them, on servers of the tests' own, and the commands that work on them as on a directory.
 
+use std::{
+    io::Write,
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 #[cfg(feature = "jetstream")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 #[cfg(feature = "jetstream")]
 use factlog::{EventStore, block_on};
@@ -71,6 +78,75 @@ fn a_store_goes_through_each_engine_and_a_server_back_into_a_directory() {
         finish(crate::process::factlog().args(["--store", &engine, "append", "own"]), other.as_bytes());
         let refused = copy(text(&from), &engine);
         assert!(refused.code == Some(2) && refused.stderr.contains("its last event at position"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_source_that_grows_ends_with_what_was_there_and_the_next_one_adds_the_rest() {
+    for source in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        filled(&from, 3000);
+        let whole = copied(text(&from), &source);
+        // Lines that come one by one, until there are no more.
+        let mut command = crate::process::factlog();
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).args(["--store", &source, "append", "grows", "--each"]);
+        let mut growing = command.spawn().unwrap();
+        let mut lines = growing.stdin.take().unwrap();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let fed = scope.spawn(|| {
+                let mut number = 0;
+                while !over.load(Ordering::SeqCst) {
+                    writeln!(lines, "{{\"type\":\"T\",\"data\":{number}}}").unwrap();
+                    number += 1;
+                }
+                drop(lines);
+                number
+            });
+            for _ in 0..3 {
+                let part = copied(&source, text(&to));
+                assert!(part["events"].as_u64() >= whole["events"].as_u64(), "{part}");
+            }
+            over.store(true, Ordering::SeqCst);
+            let grown: u64 = fed.join().unwrap();
+            assert!(growing.wait().unwrap().success());
+            assert_eq!(copied(&source, text(&to))["events"].as_u64(), Some(whole["events"].as_u64().unwrap() + grown));
+        });
+        assert!(events(&source) == events(text(&to)));
+    }
+}
+
+#[test]
+fn a_store_that_is_copied_into_itself_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().join("here");
+    filled(&here, 100);
+    for store in [vec![text(&here).to_owned()], fresh()].concat() {
+        if store != text(&here) {
+            copied(text(&here), &store);
+        }
+        let before = exported(&store);
+        let run = copy(&store, &store);
+        assert!(matches!(run.code, Some(0 | 5)), "{run:?}");
+        assert!(exported(&store) == before);
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_while_it_compares_is_compared_by_the_next() {
+    for target in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("from");
+        filled(&from, 2000);
+        let whole = copied(text(&from), &target);
+        for _ in 0..3 {
+            let mut comparing = begun(&["copy", "--from", text(&from), "--to", &target]);
+            kill_process(Pid::from_child(&comparing), Signal::KILL).unwrap();
+            comparing.wait().unwrap();
+        }
+        let again = copied(text(&from), &target);
+        assert_eq!((again["copied"].as_u64(), &again["checksum"]), (Some(0), &whole["checksum"]));
     }
 }
 
