@@ -26,14 +26,15 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// The place of the next event. When there is none ahead, positions are taken from `more`, `limit` at most.
+    /// The place of the next event. When there is none ahead, `more` is to add positions until there are so many, or no more of
+    /// them: `limit` at most.
     #[inline]
     pub(super) fn next(
         &mut self,
         store: &Store,
         view: &mut SegmentView,
         limit: usize,
-        more: impl FnMut() -> Result<Option<Position>>,
+        more: impl FnMut(usize, &mut Vec<Position>) -> Result<()>,
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
@@ -65,17 +66,18 @@ impl Ahead {
         first <= NEAR && steps.all(|step| step == first)
     }
 
-    fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {
+    fn fill(
+        &mut self,
+        index: &Index,
+        limit: usize,
+        mut more: impl FnMut(usize, &mut Vec<Position>) -> Result<()>,
+    ) -> Result<()> {
         self.given = 0;
         self.found.clear();
-        let mut failed = self.failed.take();
         let mut positions = Vec::with_capacity(LOOKED_AT);
-        while failed.is_none() && positions.len() < limit.min(LOOKED_AT) {
-            match more() {
-                Ok(Some(position)) => positions.push(position),
-                Ok(None) => break,
-                Err(error) => failed = Some(error),
-            }
+        let mut failed = self.failed.take();
+        if failed.is_none() {
+            failed = more(limit.min(LOOKED_AT), &mut positions).err();
         }
         if let Err(error) = index.locate(&positions, &mut self.found) {
             failed = Some(error);
@@ -112,7 +114,14 @@ mod tests {
         let mut positions = [Ok(Some(Position::FIRST)), Ok(Some(Position::new(2))), Err(error())].into_iter();
         let mut ahead = Ahead::default();
         let mut next = || {
-            let more = || positions.next().unwrap_or(Ok(None));
+            let more = |most: usize, into: &mut Vec<Position>| {
+                while into.len() < most
+                    && let Some(position) = positions.next().unwrap_or(Ok(None))?
+                {
+                    into.push(position);
+                }
+                Ok(())
+            };
             ahead.next(&store, &mut view, usize::MAX, more).map(|found| found.map(|found| found.position.get()))
         };
         assert_eq!(next().unwrap(), Some(1));

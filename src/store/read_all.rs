@@ -51,6 +51,26 @@ enum Places {
 }
 
 impl Places {
+    /// Adds the next positions, until there are so many or no more.
+    fn take(
+        &mut self,
+        index: &Index,
+        since: &mut Option<Since>,
+        (after, until): (Position, Position),
+        most: usize,
+        positions: &mut Vec<Position>,
+    ) -> Result<()> {
+        if let (Places::Selected(selection), None) = (&mut *self, &since) {
+            return selection.take(most, positions);
+        }
+        while positions.len() < most
+            && let Some(position) = self.next(index, since, after, until)?
+        {
+            positions.push(position);
+        }
+        Ok(())
+    }
+
     fn next(
         &mut self,
         index: &Index,
@@ -300,7 +320,9 @@ impl<'a> AllEvents<'a> {
                 Ok(Some((found, read.map_err(|fault| scan.damage(fault))?)))
             }
             Some(Source::Places(places, ahead)) => {
-                let more = || places.next(index, since, read.after, *until);
+                let more = |most: usize, positions: &mut Vec<Position>| {
+                    places.take(index, since, (read.after, *until), most, positions)
+                };
                 let Some(found) = ahead.next(store, view, read.limit, more)? else { return Ok(None) };
                 Ok(Some((found, store.read_into(view, found, event)?)))
             }
