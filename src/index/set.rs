@@ -101,17 +101,18 @@ impl State {
     }
 
     fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
-        let head = self.heads.get(stream).filter(|(_, position)| *position <= until);
-        match head.or_else(|| self.newest_in_parts(stream, until)) {
-            Some(newest) => Ok(newest),
-            None => newest_in_runs(&self.runs, stream, until),
-        }
+        let newest = match self.heads.get(stream) {
+            Some((version, position)) if position <= until => Some((version, position)),
+            Some(_) => self.newest_in_parts(stream, until, Position::MAX),
+            None => self.newest_in_parts(stream, until, self.heads.forgotten()),
+        };
+        newest.map_or_else(|| newest_in_runs(&self.runs, stream, until), Ok)
     }
 
-    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell.
-    fn newest_in_parts(&self, stream: ListHash, until: Position) -> Option<(Version, Position)> {
+    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell. It has no event behind `last`.
+    fn newest_in_parts(&self, stream: ListHash, until: Position, last: Position) -> Option<(Version, Position)> {
         let mut version = None;
-        for part in self.parts() {
+        for part in self.parts().filter(|part| part.from <= last) {
             match part.newest(stream, until) {
                 Some((version, Some(position))) => return Some((version, position)),
                 // It is behind `until` here: what is before it is in an older part or run.
@@ -227,6 +228,7 @@ impl Index {
         let mut state = self.shared.state.write();
         let (before, _) = state.newest(event.stream, Position::MAX)?;
         state.active.add(event, bytes);
+        state.heads.leave_out(event.position);
         Ok(before)
     }
 
@@ -270,7 +272,7 @@ impl Index {
         // In a loop of its own: what is not in the caches is then waited for together.
         let mut found: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
         for (stream, found) in streams.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
-            *found = state.newest_in_parts(*stream, until);
+            *found = state.newest_in_parts(*stream, until, state.heads.forgotten());
         }
         let runs = found.contains(&None).then(|| state.runs.clone());
         drop(state);
