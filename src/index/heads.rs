@@ -1,23 +1,29 @@
 //! The newest events of the streams that were appended to last: what the version check asks for.
 //!
 //! Without it the check would look a stream up that was last appended to a while ago in the part that grows, in those that are
-//! being written, and in the newest runs. A table of fixed size: each hash has four places in one bucket, and when those are taken
-//! four in another one. So nobody is forgotten before the table is nearly full; then it is whoever was there longest of eight.
+//! being written, and in the newest runs. Each hash has four places in one bucket of a table, and when those are taken four in
+//! another one. The table grows when it is half full, up to a bound; then whoever was there longest of eight is forgotten.
+
+use std::mem;
 
 use super::hash::ListHash;
 use crate::version::{Position, Version};
 
-/// Four places of 32 bytes each: 8 MiB, of which the system gives what is touched.
-const BUCKETS: usize = 1 << 16;
+/// Of 32 bytes each.
 const PLACES: usize = 4;
+const FEWEST_BUCKETS: usize = 1 << 8;
+/// 8 MiB.
+const MOST_BUCKETS: usize = 1 << 16;
 
 /// Key and check of the stream, version, position; all 0 where there is none, as no stream has the key 0.
 type Head = [u64; 4];
 
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    /// Empty until the first one is put.
+    /// A power of two, or none until the first one is put.
     buckets: Vec<[Head; PLACES]>,
+    /// Places that are taken.
+    taken: usize,
     /// Where the one was put that was put last: the next is often of the same stream.
     last: (usize, usize),
     /// A stream that is not here has no event behind this position.
@@ -42,8 +48,9 @@ impl Heads {
     }
 
     pub(super) fn put(&mut self, stream: ListHash, version: Version, position: Position) {
-        if self.buckets.is_empty() {
-            self.buckets = vec![[[0; 4]; PLACES]; BUCKETS];
+        let buckets = self.buckets.len();
+        if self.taken * 2 >= buckets * PLACES && buckets < MOST_BUCKETS {
+            self.grow((buckets * 2).max(FEWEST_BUCKETS));
         }
         let (bucket, at) = self.last;
         if !is_of(&self.buckets[bucket][at], stream) {
@@ -53,8 +60,17 @@ impl Heads {
         self.buckets[bucket][at] = [stream.key, stream.check.into(), version.get(), position.get()];
     }
 
+    fn grow(&mut self, buckets: usize) {
+        let small = mem::replace(&mut self.buckets, vec![[[0; 4]; PLACES]; buckets]);
+        (self.taken, self.last) = (0, (0, 0));
+        for head in small.into_iter().flatten().filter(|[.., position]| *position > 0) {
+            let (bucket, at) = self.make_room(ListHash { key: head[0], check: head[1] as u32 });
+            self.buckets[bucket][at] = head;
+        }
+    }
+
     fn place_of(&self, stream: ListHash) -> Option<(usize, usize)> {
-        buckets_of(stream).into_iter().find_map(|bucket| {
+        self.buckets_of(stream).into_iter().find_map(|bucket| {
             let at = self.buckets.get(bucket)?.iter().position(|head| is_of(head, stream))?;
             Some((bucket, at))
         })
@@ -62,16 +78,20 @@ impl Heads {
 
     /// A place for a stream that has none: the first that is free, or that of the oldest, which is forgotten.
     fn make_room(&mut self, stream: ListHash) -> (usize, usize) {
-        let places = buckets_of(stream).into_iter().flat_map(|bucket| (0..PLACES).map(move |at| (bucket, at)));
+        let places = self.buckets_of(stream).into_iter().flat_map(|bucket| (0..PLACES).map(move |at| (bucket, at)));
         let position = |(bucket, at): (usize, usize)| self.buckets[bucket][at][3];
         let oldest = places.min_by_key(|place| position(*place)).unwrap_or_default();
-        self.forgotten = self.forgotten.max(Position::new(position(oldest)));
+        let replaced = Position::new(position(oldest));
+        self.taken += usize::from(replaced == Position::START);
+        self.forgotten = self.forgotten.max(replaced);
         oldest
     }
-}
 
-fn buckets_of(stream: ListHash) -> [usize; 2] {
-    [stream.key as usize % BUCKETS, (stream.key >> 32) as usize % BUCKETS]
+    /// One of them twice at times, and out of range as long as there is none.
+    fn buckets_of(&self, stream: ListHash) -> [usize; 2] {
+        let last = self.buckets.len().wrapping_sub(1);
+        [stream.key as usize & last, (stream.key >> 32) as usize & last]
+    }
 }
 
 fn is_of(head: &Head, stream: ListHash) -> bool {
@@ -87,6 +107,11 @@ mod tests {
     /// The streams of these numbers all have the same eight places.
     fn stream(number: u64) -> ListHash {
         ListHash { key: (7 << 32) | 5, check: number as u32 }
+    }
+
+    /// Streams of these numbers have any places.
+    fn any(number: u64) -> ListHash {
+        ListHash { key: number.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1), check: number as u32 }
     }
 
     fn at(number: u64) -> (Version, Position) {
@@ -107,6 +132,17 @@ mod tests {
         assert_eq!((heads.get(stream(1)), heads.get(stream(2))), (Some(at(1)), Some(at(2))));
         put(&mut heads, stream(1), 3);
         assert_eq!((heads.get(stream(1)), heads.get(stream(2))), (Some(at(3)), Some(at(2))));
+    }
+
+    #[test]
+    fn nobody_is_forgotten_while_the_table_can_grow() {
+        let mut heads = Heads::default();
+        let most = (MOST_BUCKETS * PLACES / 2) as u64;
+        for number in 1..=most {
+            put(&mut heads, any(number), number);
+        }
+        assert_eq!((heads.buckets.len(), heads.taken as u64, heads.forgotten()), (MOST_BUCKETS, most, Position::START));
+        assert!((1..=most).all(|number| heads.get(any(number)) == Some(at(number))));
     }
 
     #[test]

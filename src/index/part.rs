@@ -128,6 +128,13 @@ impl Part {
         Part { from, events: Vec::new(), firsts: Vec::new(), times: Vec::new(), bytes: 0, linked }
     }
 
+    /// A part without events, in the memory of this one.
+    pub(super) fn emptied(self) -> Part {
+        let Part { mut events, .. } = self;
+        events.clear();
+        Part { events, ..Part::new(Position::START) }
+    }
+
     /// Adds the next event, which takes up so many bytes of the log.
     pub(super) fn add(&mut self, event: &Indexed, bytes: u64) {
         let place = self.events.len() as u32;

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) frozen: Vec<Arc<Part>>,
     active: Part,
     heads: Heads,
+    /// A part that has become a run, without its events: the next one is begun in its memory.
+    pub(super) spare: Option<Part>,
 }
 
 /// Where an event lies.
@@ -181,6 +183,7 @@ impl Index {
                 frozen: Vec::new(),
                 active: Part::new(covered.next()),
                 heads: Heads::default(),
+                spare: None,
             }),
             written: Condvar::new(),
             failed: Mutex::new(false),
@@ -242,7 +245,9 @@ impl Index {
 
     fn freeze_active(&self, state: &mut State) {
         let end = state.active.end();
-        let part = std::mem::replace(&mut state.active, Part::new(end));
+        let mut next = state.spare.take().unwrap_or_else(|| Part::new(end));
+        next.from = end;
+        let part = std::mem::replace(&mut state.active, next);
         state.frozen.push(Arc::new(part));
         if self.shared.options.writes {
             self.worker.write();

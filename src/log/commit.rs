@@ -385,7 +385,7 @@ impl Commit {
                 if planted!(TellFollowersBeforePublishing) {
                     self.observer.published(&topics);
                 }
-                batch.segment.readable_to(batch.end);
+                batch.segment.written(batch.offset, &batch.bytes[..(batch.end - batch.offset) as usize]);
                 if !planted!(PublishAfterWaking) {
                     self.publish(batch.last);
                 }
