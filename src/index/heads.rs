@@ -4,7 +4,7 @@
 //! being written, and in the newest runs. Each hash has four places in one bucket of a table, and when those are taken four in
 //! another one. The table grows when it is half full, up to a bound; then whoever was there longest of eight is forgotten.
 
-use std::mem;
+use std::{hint::black_box, mem};
 
 use super::hash::ListHash;
 use crate::version::{Position, Version};
@@ -18,10 +18,15 @@ const MOST_BUCKETS: usize = 1 << 16;
 /// Key and check of the stream, version, position; all 0 where there is none, as no stream has the key 0.
 type Head = [u64; 4];
 
+/// Two lines of the processor's caches.
+#[derive(Clone, Debug, Default)]
+#[repr(align(128))]
+struct Bucket([Head; PLACES]);
+
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     /// A power of two, or none until the first one is put.
-    buckets: Vec<[Head; PLACES]>,
+    buckets: Vec<Bucket>,
     /// Places that are taken.
     taken: usize,
     /// Where the one was put that was put last: the next is often of the same stream.
@@ -33,7 +38,7 @@ pub(super) struct Heads {
 impl Heads {
     pub(super) fn get(&self, stream: ListHash) -> Option<(Version, Position)> {
         let (bucket, at) = self.place_of(stream)?;
-        let [.., version, position] = self.buckets.get(bucket)?[at];
+        let [.., version, position] = self.buckets.get(bucket)?.0[at];
         Some((Version::new(version), Position::new(position)))
     }
 
@@ -53,33 +58,45 @@ impl Heads {
             self.grow((buckets * 2).max(FEWEST_BUCKETS));
         }
         let (bucket, at) = self.last;
-        if !is_of(&self.buckets[bucket][at], stream) {
+        if !is_of(&self.buckets[bucket].0[at], stream) {
             self.last = self.place_of(stream).unwrap_or_else(|| self.make_room(stream));
         }
         let (bucket, at) = self.last;
-        self.buckets[bucket][at] = [stream.key, stream.check.into(), version.get(), position.get()];
+        self.buckets[bucket].0[at] = [stream.key, stream.check.into(), version.get(), position.get()];
     }
 
     fn grow(&mut self, buckets: usize) {
-        let small = mem::replace(&mut self.buckets, vec![[[0; 4]; PLACES]; buckets]);
+        let small = mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
         (self.taken, self.last) = (0, (0, 0));
-        for head in small.into_iter().flatten().filter(|[.., position]| *position > 0) {
+        for head in small.into_iter().flat_map(|bucket| bucket.0).filter(|[.., position]| *position > 0) {
             let (bucket, at) = self.make_room(ListHash { key: head[0], check: head[1] as u32 });
-            self.buckets[bucket][at] = head;
+            self.buckets[bucket].0[at] = head;
         }
     }
 
     fn place_of(&self, stream: ListHash) -> Option<(usize, usize)> {
         self.buckets_of(stream).into_iter().find_map(|bucket| {
-            let at = self.buckets.get(bucket)?.iter().position(|head| is_of(head, stream))?;
-            Some((bucket, at))
+            // Without a branch for each place, as which one it is cannot be foreseen.
+            let heads = self.buckets.get(bucket)?.0.iter().enumerate();
+            let at = heads.fold(PLACES, |found, (at, head)| if is_of(head, stream) { at } else { found });
+            (at < PLACES).then_some((bucket, at))
         })
+    }
+
+    /// Looks at the places of streams that will be asked for next, so that what is not in the processor's caches is fetched for all of
+    /// them at the same time, and not for one after the other.
+    pub(super) fn look_at(&self, streams: impl Iterator<Item = ListHash>) {
+        let seen = streams.fold(0, |seen, stream| {
+            let [bucket, _] = self.buckets_of(stream);
+            self.buckets.get(bucket).map_or(seen, |Bucket([first, .., last])| seen ^ first[0] ^ last[0])
+        });
+        black_box(seen);
     }
 
     /// A place for a stream that has none: the first that is free, or that of the oldest, which is forgotten.
     fn make_room(&mut self, stream: ListHash) -> (usize, usize) {
         let places = self.buckets_of(stream).into_iter().flat_map(|bucket| (0..PLACES).map(move |at| (bucket, at)));
-        let position = |(bucket, at): (usize, usize)| self.buckets[bucket][at][3];
+        let position = |(bucket, at): (usize, usize)| self.buckets[bucket].0[at][3];
         let oldest = places.min_by_key(|place| position(*place)).unwrap_or_default();
         let replaced = Position::new(position(oldest));
         self.taken += usize::from(replaced == Position::START);
@@ -95,7 +112,7 @@ impl Heads {
 }
 
 fn is_of(head: &Head, stream: ListHash) -> bool {
-    head[0] == stream.key && head[1] == u64::from(stream.check)
+    (head[0] == stream.key) & (head[1] == u64::from(stream.check))
 }
 
 #[cfg(test)]

@@ -128,6 +128,11 @@ impl Part {
         Part { from, events: Vec::new(), firsts: Vec::new(), times: Vec::new(), bytes: 0, linked }
     }
 
+    /// A part that is begun behind this one, with room for twice as many events: each segment is twice as large as the one before.
+    pub(super) fn successor(&self) -> Part {
+        Part { events: Vec::with_capacity(2 * self.events.len()), ..Part::new(self.end()) }
+    }
+
     /// A part without events, in the memory of this one.
     pub(super) fn emptied(self) -> Part {
         let Part { mut events, .. } = self;

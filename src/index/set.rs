@@ -217,9 +217,10 @@ impl Index {
     }
 
     /// Adds the next events. Each takes up so many bytes of the log.
-    pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)>) {
+    pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)> + Clone) {
         let mut state = self.shared.state.write();
         let State { active, heads, .. } = &mut *state;
+        heads.look_at(events.clone().map(|(event, _)| event.stream));
         for (event, bytes) in events {
             active.add(&event, bytes);
             heads.put(event.stream, event.version, event.position);
@@ -245,7 +246,7 @@ impl Index {
 
     fn freeze_active(&self, state: &mut State) {
         let end = state.active.end();
-        let mut next = state.spare.take().unwrap_or_else(|| Part::new(end));
+        let mut next = state.spare.take().unwrap_or_else(|| state.active.successor());
         next.from = end;
         let part = std::mem::replace(&mut state.active, next);
         state.frozen.push(Arc::new(part));
@@ -274,7 +275,7 @@ impl Index {
     pub(crate) fn look(&self, streams: &[ListHash]) -> Result<Vec<Looked>> {
         let state = self.shared.state.read();
         let until = state.last();
-        // In a loop of its own: what is not in the caches is then waited for together.
+        state.heads.look_at(streams.iter().copied());
         let mut found: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
         for (stream, found) in streams.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
             *found = state.newest_in_parts(*stream, until, state.heads.forgotten());
