@@ -366,4 +366,31 @@ mod tests {
             assert_eq!(Segment::base_in_name(other), None);
         }
     }
+
+    /// Bytes that look like a record of so many bytes.
+    fn like_a_record(bytes: usize) -> Vec<u8> {
+        let mut record = vec![7; bytes];
+        record[4..8].copy_from_slice(&(bytes as u32).to_le_bytes());
+        record
+    }
+
+    #[test]
+    fn of_what_was_written_last_whole_records_are_kept_or_none() {
+        let mut newest = Newest::default();
+        let (mut offset, mut kept_offsets) = (4096, 0);
+        for bytes in [64, 1 << 10, 8 << 10, 30 << 10, 64, 40 << 10, 64].repeat(5) {
+            newest.add(offset, &like_a_record(bytes));
+            let kept = newest.record(offset);
+            assert_eq!(kept.is_some(), bytes <= NEWEST_BYTES / 2, "{bytes} bytes at {offset}");
+            assert!(kept.is_none_or(|record| record == like_a_record(bytes)));
+            assert!(newest.bytes.len() <= NEWEST_BYTES);
+            kept_offsets += usize::from(kept.is_some());
+            offset += bytes as u64;
+            assert_eq!(newest.record(offset), None, "nothing is there yet");
+            assert_eq!(newest.record(0), None, "that is long ago");
+        }
+        assert_eq!(kept_offsets, 30);
+        newest.add(offset + 8, &like_a_record(64));
+        assert_eq!((newest.record(offset), newest.start), (None, offset + 8), "what does not follow begins anew");
+    }
 }
