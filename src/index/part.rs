@@ -13,7 +13,7 @@
 //!                ^-----------------------------/
 //! ```
 //!
-//! That is 64 bytes an event, and what has been linked takes 12 more and some 40 a list, however long it is. When the log has grown
+//! That is 32 bytes an event, and what has been linked takes 12 more and some 40 a list, however long it is. When the log has grown
 //! by enough, the part is frozen, and a [run](super::run) on disk takes its place, made by sorting: of a bulk load that nobody
 //! reads meanwhile nothing is ever linked.
 
@@ -52,13 +52,11 @@ pub(super) const OFFSET_UNIT: u64 = 8;
 /// No event: links and newest events are kept as their place plus 1.
 const NONE: u32 = 0;
 
-/// In place of a category where there is none: this list is no event's.
-const NO_LIST: ListHash = ListHash::FIRSTS;
-
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) from: Position,
     events: Vec<Event>,
+    others: Others,
     /// The places of the events with version 1.
     firsts: Vec<u32>,
     /// For each block of positions, the largest time.
@@ -70,10 +68,41 @@ pub(super) struct Part {
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
-    unit: u32,
     version: Version,
-    /// Of its stream, its type, its category.
-    lists: [ListHash; LISTS],
+    /// Of its stream.
+    key: u64,
+    check: u32,
+    unit: u32,
+    /// The numbers of its type and its category, if it has one.
+    others: [u32; LISTS - 1],
+}
+
+impl Event {
+    fn stream(&self) -> ListHash {
+        ListHash { key: self.key, check: self.check }
+    }
+}
+
+/// The lists other than streams, numbered from 1 on: mostly they are few.
+#[derive(Debug, Default)]
+struct Others {
+    lists: Vec<ListHash>,
+    numbers: HashMap<ListHash, u32, BuildAlreadyHashed>,
+}
+
+impl Others {
+    fn number(&mut self, list: ListHash) -> u32 {
+        let Others { lists, numbers } = self;
+        *numbers.entry(list).or_insert_with(|| {
+            lists.push(list);
+            lists.len() as u32
+        })
+    }
+
+    /// The list of a number; none of [`NONE`].
+    fn list(&self, number: u32) -> Option<ListHash> {
+        self.lists.get(number.checked_sub(1)? as usize).copied()
+    }
 }
 
 /// The lists, up to some event.
@@ -94,10 +123,12 @@ struct List {
 }
 
 impl Linked {
-    fn link(&mut self, event: &Event) {
+    fn link(&mut self, event: &Event, others: &Others) {
         let place = self.links.len() as u32;
         let mut links = [NONE; LISTS];
-        for (link, hash) in event.lists.into_iter().enumerate().filter(|(_, hash)| *hash != NO_LIST) {
+        let [event_type, category] = event.others.map(|number| others.list(number));
+        for (link, hash) in [Some(event.stream()), event_type, category].into_iter().enumerate() {
+            let Some(hash) = hash else { continue };
             let version = if link == 0 { event.version } else { Version::NONE };
             let fresh = List { first_version: version, count: 0, newest: NONE, link: link as u8 };
             let list = self.lists.entry(hash).or_insert(fresh);
@@ -124,8 +155,8 @@ impl Linked {
 impl Part {
     /// An empty part, for the events from this position on.
     pub(super) fn new(from: Position) -> Part {
-        let linked = RwLock::new(Linked::default());
-        Part { from, events: Vec::new(), firsts: Vec::new(), times: Vec::new(), bytes: 0, linked }
+        let (others, linked) = (Others::default(), RwLock::new(Linked::default()));
+        Part { from, events: Vec::new(), others, firsts: Vec::new(), times: Vec::new(), bytes: 0, linked }
     }
 
     /// A part that is begun behind this one, with room for twice as many events: each segment is twice as large as the one before.
@@ -143,8 +174,11 @@ impl Part {
     /// Adds the next event, which takes up so many bytes of the log.
     pub(super) fn add(&mut self, event: &Indexed, bytes: u64) {
         let place = self.events.len() as u32;
-        let lists = [event.stream, event.event_type, event.category.unwrap_or(NO_LIST)];
-        self.events.push(Event { unit: (event.offset / OFFSET_UNIT) as u32, version: event.version, lists });
+        let ListHash { key, check } = event.stream;
+        let category = event.category.map_or(NONE, |category| self.others.number(category));
+        let others = [self.others.number(event.event_type), category];
+        let unit = (event.offset / OFFSET_UNIT) as u32;
+        self.events.push(Event { version: event.version, key, check, unit, others });
         if event.version == Version::FIRST {
             self.firsts.push(place);
         }
@@ -165,7 +199,7 @@ impl Part {
         drop(linked);
         let mut linked = self.linked.write();
         let known = linked.links.len();
-        self.events[known..].iter().for_each(|event| linked.link(event));
+        self.events[known..].iter().for_each(|event| linked.link(event, &self.others));
         look(&linked)
     }
 
@@ -220,17 +254,16 @@ impl Part {
     /// Shows every list, in order of hash: the hash, the first version, the places in order.
     pub(super) fn each_list(&self, mut each: impl FnMut(ListHash, Version, &[u32])) {
         let mut streams = Vec::with_capacity(self.events.len());
-        let mut others: HashMap<ListHash, Vec<u32>, BuildAlreadyHashed> = HashMap::default();
-        others.insert(ListHash::FIRSTS, self.firsts.clone());
-        for (place, Event { lists: [stream, of_others @ ..], .. }) in (0..).zip(&self.events) {
-            streams.push((*stream, place));
-            for list in of_others.iter().filter(|list| **list != NO_LIST) {
-                others.entry(*list).or_default().push(place);
-            }
+        // By number, with the first events in front.
+        let mut others = vec![(ListHash::FIRSTS, self.firsts.clone())];
+        others.extend(self.others.lists.iter().map(|list| (*list, Vec::new())));
+        for (place, event) in (0..).zip(&self.events) {
+            streams.push((event.stream(), place));
+            let numbers = event.others.iter().filter(|number| **number != NONE);
+            numbers.for_each(|number| others[*number as usize].1.push(place));
         }
         streams.sort_unstable();
         let places: Vec<u32> = streams.iter().map(|(_, place)| *place).collect();
-        let mut others: Vec<_> = others.into_iter().collect();
         others.sort_unstable_by_key(|(hash, _)| *hash);
         let mut others = others.iter().peekable();
         let mut left = &places[..];
