@@ -122,6 +122,19 @@ pub(crate) async fn close_idle(pool: &Pool, idle: Duration) {
     }
 }
 
+/// Why TLS will not do, however often it is tried.
+pub(crate) fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
+    let cause = std::error::Error::source(error)?;
+    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if let Some(rustls::Error::InvalidCertificate(_)) = within.and_then(|within| within.downcast_ref()) {
+        return Some(format!("{}: SSL_CERT_FILE can name a file of what to trust", explained(error)));
+    }
+    let none = cause.to_string().contains("does not support TLS");
+    none.then(|| {
+        "the server has no TLS: set `ssl` in postgresql.conf, or leave `sslmode` out of the address".to_owned()
+    })
+}
+
 /// An error of the driver with its causes.
 pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
@@ -138,7 +151,22 @@ pub(crate) fn explained(error: &tokio_postgres::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_a_password_it_is_not_shown(
+            before in "[a-z@:/?%#= &]{0,4}", behind in "[a-z@:/?%#= &]{0,4}", rest in "[a-z@:/?%#=, \\[\\]&]{0,12}"
+        ) {
+            let text = format!("postgres://ann:{before}sesame{behind}@{rest}");
+            match Address::parse(&text) {
+                Ok((address, config)) => prop_assert!(!format!("{address:?} {config:?}").contains("sesame"), "{}", text),
+                Err(error) => prop_assert!(!format!("{error} {error:?}").contains("sesame"), "{}", error),
+            }
+        }
+    }
 
     #[test]
     fn an_address_is_shown_without_its_password_and_what_is_none_is_refused_without_it() {
@@ -160,6 +188,14 @@ mod tests {
             "postgres://ann:open-sesame@db/shop?nonsense=sesame",
             "postgres://ann:open-sesame@db/shop?connect_timeout=sesame",
             "postgres:///shop",
+            "postgres://ann:open-%zzsesame@db:x/shop",
+            "postgres://ann:open-sesame@[::1/shop",
+            "postgres://ann:open-sesame@db:99999/shop",
+            "postgres://ann:open-sesame@/shop",
+            "postgres://ann:open-sesame",
+            "postgres://ann:open-sesame/shop",
+            "postgres://ann:open-sesame@db/shop?sslmode=sesame",
+            "postgres://ann:open-sesame@db/shop?port=sesame",
         ] {
             let error = Address::parse(bad).unwrap_err();
             assert!(matches!(error, Error::NotAStore { .. }), "{bad}");

@@ -2,7 +2,7 @@
 //! futures can be awaited on any runtime, or none.
 
 use std::io;
-#[cfg(feature = "jetstream")]
+#[cfg(any(feature = "jetstream", feature = "postgres"))]
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -34,7 +34,7 @@ impl OwnRuntime {
     }
 
     /// The same future, polled as if this runtime did: no thread but the caller's has to be woken for it.
-    #[cfg(feature = "jetstream")]
+    #[cfg(any(feature = "jetstream", feature = "postgres"))]
     pub(crate) fn within<'a, T>(&'a self, future: impl Future<Output = T> + Send + 'a) -> Within<'a, T> {
         Within { runtime: self, future: Box::pin(future) }
     }
@@ -53,13 +53,13 @@ impl OwnRuntime {
 }
 
 /// A future of this runtime, which uses its timers and sockets wherever it is polled.
-#[cfg(feature = "jetstream")]
+#[cfg(any(feature = "jetstream", feature = "postgres"))]
 pub(crate) struct Within<'a, T> {
     runtime: &'a OwnRuntime,
     future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
 }
 
-#[cfg(feature = "jetstream")]
+#[cfg(any(feature = "jetstream", feature = "postgres"))]
 impl<T> Future for Within<'_, T> {
     type Output = T;
 

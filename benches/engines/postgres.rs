@@ -1,5 +1,6 @@
 //! What an application does with PostgreSQL by hand to promise the same: the same tables, the same function for an append, one statement for a
-//! read, a notification behind appends. No pool, no second attempt, no bound of a page's bytes; readers do not look how far the log is settled.
+//! read, a notification behind appends. Connections are shared by those who ask at the same time. Each append is a call of its own. No second attempt, no
+//! bound of a page's bytes; readers do not look how far the log is settled.
 
 use std::{
     sync::{
@@ -41,6 +42,8 @@ const READ_LOG: &str = "SELECT position, stream_id, version, event_id, event_typ
     FROM events WHERE position > $1 ORDER BY position LIMIT $2";
 
 struct Connection {
+    /// Requests that are under way.
+    busy: AtomicUsize,
     client: Client,
     append: Statement,
     read: Statement,
@@ -49,7 +52,6 @@ struct Connection {
 
 pub struct Database {
     connections: Vec<Connection>,
-    next: AtomicUsize,
     appended: Arc<Notify>,
     _runtime: Runtime,
 }
@@ -69,16 +71,27 @@ impl Database {
                 let append = client.prepare(APPEND).await.unwrap();
                 let read = client.prepare(READ).await.unwrap();
                 let read_log = client.prepare(READ_LOG).await.unwrap();
-                connections.push(Connection { client, append, read, read_log });
+                connections.push(Connection { busy: AtomicUsize::new(0), client, append, read, read_log });
             }
             tokio::spawn(tell(address.to_owned(), Arc::clone(&appended)));
             connections
         });
-        Database { connections, next: AtomicUsize::new(0), appended, _runtime: runtime }
+        Database { connections, appended, _runtime: runtime }
     }
 
-    fn connection(&self) -> &Connection {
-        &self.connections[self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS]
+    /// The first of those on which least is under way: so few writers use few connections, which stay warm.
+    fn connection(&self) -> Lent<'_> {
+        let least = self.connections.iter().min_by_key(|connection| connection.busy.load(Ordering::Relaxed)).unwrap();
+        least.busy.fetch_add(1, Ordering::Relaxed);
+        Lent(least)
+    }
+}
+
+struct Lent<'a>(&'a Connection);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -96,7 +109,8 @@ async fn tell(address: String, appended: Arc<Notify>) {
 impl Work for Database {
     fn append(&self, append: Append) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let Connection { client, append: statement, .. } = self.connection();
+            let lent = self.connection();
+            let Connection { client, append: statement, .. } = lent.0;
             let (event, expected) = (&append.events[0], append.expected as i64);
             let id = event.id.as_uuid();
             let stored = client
@@ -110,7 +124,8 @@ impl Work for Database {
 
     fn read_stream(&self, stream: String) -> BoxFuture<'_, u64> {
         Box::pin(async move {
-            let Connection { client, read, .. } = self.connection();
+            let lent = self.connection();
+            let Connection { client, read, .. } = lent.0;
             let rows = client.query(read, &[&stream]).await.unwrap();
             let bytes: usize = rows.iter().map(|row| row.get::<_, &[u8]>(4).to_vec().len()).sum();
             std::hint::black_box(bytes);
@@ -120,7 +135,8 @@ impl Work for Database {
 
     fn read_log(&self) -> BoxFuture<'_, u64> {
         Box::pin(async move {
-            let Connection { client, read_log, .. } = self.connection();
+            let lent = self.connection();
+            let Connection { client, read_log, .. } = lent.0;
             let (mut after, mut count) = (0i64, 0);
             loop {
                 let rows = client.query(read_log, &[&after, &PAGE]).await.unwrap();

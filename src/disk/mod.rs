@@ -115,6 +115,11 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// The whole content, as it is now, without a copy where that is possible. The caller vouches that the bytes that
     /// it reads through the map never change, also where a page is written again, and that the file is never shortened.
     fn map(&self) -> io::Result<Bytes>;
+
+    /// As [`DiskFile::map`], for whoever reads it once from its front to its end: the medium is read on meanwhile.
+    fn map_in_order(&self) -> io::Result<Bytes> {
+        self.map()
+    }
 }
 
 /// A word of memory that processes share.

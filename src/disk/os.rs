@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use memmap2::{Mmap, MmapOptions, MmapRaw};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
 use super::{Access, Disk, DiskFile, DiskLock, DiskThread, Entry, SharedWord, Step};
@@ -242,12 +242,26 @@ impl DiskFile for OsFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
+        Ok(Bytes::from_owner(self.mapped()?))
+    }
+
+    fn map_in_order(&self) -> io::Result<Bytes> {
+        let map = self.mapped()?;
+        // Without the advice it is the same, only slower.
+        let _ = map.advise(Advice::Sequential);
+        Ok(Bytes::from_owner(map))
+    }
+}
+
+impl OsFile {
+    fn mapped(&self) -> io::Result<Mmap> {
         #[allow(unsafe_code)]
         // SAFETY: the caller vouches that the bytes it reads through the map never change and that the file is never
         // shortened (see `DiskFile::map`). The store appends behind what it reads, writes a page again only with the
         // same bytes where those lie, and truncates no segment. What a foreign program may do is in docs/design.md.
-        let map = unsafe { Mmap::map(&self.0)? };
-        Ok(Bytes::from_owner(map))
+        unsafe {
+            Mmap::map(&self.0)
+        }
     }
 }
 

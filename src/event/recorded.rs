@@ -206,6 +206,16 @@ impl RecordedEvent {
         }
     }
 
+    /// Whether it belongs to the stream of another event.
+    pub(crate) fn is_of_stream_of(&self, other: &RecordedEvent) -> bool {
+        self.buffer[self.range(STREAM)] == other.buffer[other.range(STREAM)]
+    }
+
+    /// Whether it is of the type of another event.
+    pub(crate) fn is_of_type_of(&self, other: &RecordedEvent) -> bool {
+        self.buffer[self.range(TYPE)] == other.buffer[other.range(TYPE)]
+    }
+
     /// Whether it belongs to this stream.
     pub(crate) fn is_of(&self, stream: &StreamName) -> bool {
         self.buffer[self.range(STREAM)] == *stream.as_bytes()

@@ -25,7 +25,7 @@ pub(crate) fn run(bytes: &[u8]) {
     assert_eq!(run.events(), last.get() - first.get() + 1);
     for place in [0, run.events() / 2, run.events() - 1] {
         let position = first.plus(place);
-        assert!(run.offset(position).is_ok() || !whole);
+        assert!(run.offsets(position).is_ok() || !whole);
         assert!(run.time(position).is_ok() || !whole);
     }
     let mut at = 0;

@@ -105,7 +105,27 @@ impl Piece {
         Ok(())
     }
 
+    /// Adds the first positions that are left, at least one and so many at most.
+    fn take(&mut self, most: usize, positions: &mut Vec<Position>) -> Result<()> {
+        self.load(self.low / BLOCK)?;
+        let (base, most) = (self.base(), most.min(self.len()));
+        let (places, low) = match &self.source {
+            Source::Memory(_, places) => (&places[..], self.low),
+            Source::Run(..) => (&self.block[..], self.low % BLOCK),
+        };
+        match places.get(low..places.len().min(low + most)) {
+            Some(places) if !places.is_empty() => {
+                positions.extend(places.iter().map(|place| base.plus((*place).into())));
+                self.low += places.len();
+                Ok(())
+            }
+            // The bytes hold fewer than they say.
+            _ => self.position(self.low).map(|_| self.low = self.high),
+        }
+    }
+
     /// The position at an index of the list.
+    #[inline]
     pub(super) fn position(&mut self, index: usize) -> Result<Position> {
         self.load(index / BLOCK)?;
         let place = match &self.source {
@@ -144,6 +164,7 @@ impl Matches {
     }
 
     /// The position of the next event of the list.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Position>> {
         self.drop_empty();
         let direction = self.direction;
@@ -159,6 +180,19 @@ impl Matches {
             }
         };
         piece.position(index).map(Some)
+    }
+
+    /// Adds the positions of the next events of the list, until there are so many or no more.
+    pub(crate) fn take(&mut self, most: usize, positions: &mut Vec<Position>) -> Result<()> {
+        while positions.len() < most {
+            self.drop_empty();
+            match (self.direction, self.pieces.front_mut()) {
+                (_, None) => break,
+                (Direction::Forwards, Some(piece)) => piece.take(most - positions.len(), positions)?,
+                (Direction::Backwards, Some(_)) => positions.extend(self.next()?),
+            }
+        }
+        Ok(())
     }
 
     /// Passes over everything that the walk meets before this position.

@@ -52,7 +52,7 @@ pub(super) fn merge(disk: &dyn Disk, dir: &Path, store: &[u8; 16], runs: &[Arc<R
     let mut merged = RunWriter::new(oldest.first, newest.last, streams);
     for run in runs {
         let units: Result<Vec<u32>> =
-            (0..run.events()).map(|place| Ok((run.offset(run.first.plus(place))? / OFFSET_UNIT) as u32)).collect();
+            (0..run.events()).map(|place| Ok((run.offsets(run.first.plus(place))?.0 / OFFSET_UNIT) as u32)).collect();
         merged.units(units?.into_iter());
         let mut position = run.first;
         while position <= run.last {

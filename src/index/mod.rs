@@ -37,7 +37,7 @@ pub(crate) use matches::{Direction, Matches};
 pub(crate) use part::Indexed;
 pub(crate) use run::INDEX;
 pub(crate) use select::{Selection, Union};
-pub(crate) use set::{Found, Index, IndexOptions, Looked};
+pub(crate) use set::{Found, FoundWhole, Index, IndexOptions, Looked};
 
 #[cfg(test)]
 mod tests;

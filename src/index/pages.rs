@@ -39,6 +39,7 @@ impl Pages {
     }
 
     /// A part of the file, checked.
+    #[inline]
     pub(super) fn get(&self, range: Range<usize>) -> Result<&[u8], BadPage> {
         let Some(bytes) = self.map.get(range.clone()) else { return Err(BadPage { offset: range.start as u64 }) };
         if !bytes.is_empty() {
@@ -54,6 +55,7 @@ impl Pages {
         self.map.get(at).copied().unwrap_or_default()
     }
 
+    #[inline]
     fn check(&self, page: usize) -> Result<(), BadPage> {
         let start = page * PAGE;
         let bad = BadPage { offset: start as u64 };

@@ -191,6 +191,7 @@ impl Run {
     }
 
     /// A part of a section, checked.
+    #[inline]
     fn get(&self, section: Section, range: Range<usize>) -> Result<&[u8]> {
         let within = self.range(section);
         let (start, end) = (within.start.saturating_add(range.start), within.start.saturating_add(range.end));
@@ -211,16 +212,19 @@ impl Run {
     }
 
     /// Whether this position is one of its own.
+    #[inline]
     pub(super) fn holds(&self, position: Position) -> bool {
         (self.first..=self.last).contains(&position)
     }
 
-    /// The offset in its segment of the event of one of its positions.
+    /// The offset in its segment of the event of one of its positions, and that of the next position.
     #[inline]
-    pub(super) fn offset(&self, position: Position) -> Result<u64> {
+    pub(super) fn offsets(&self, position: Position) -> Result<(u64, Option<u64>)> {
         let at = position.get().saturating_sub(self.first.get()) as usize * 4;
-        let unit = Reader::new(self.get(Section::Offsets, at..at.saturating_add(4))?).u32().unwrap_or_default();
-        Ok(u64::from(unit) * OFFSET_UNIT)
+        let end = if position < self.last { at.saturating_add(8) } else { at.saturating_add(4) };
+        let mut units = Reader::new(self.get(Section::Offsets, at..end)?);
+        let mut offset = || units.u32().map(|unit| u64::from(unit) * OFFSET_UNIT);
+        Ok((offset().unwrap_or_default(), offset()))
     }
 
     /// The largest time in the block that holds this position.

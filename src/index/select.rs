@@ -58,10 +58,8 @@ impl Selection {
     }
 
     /// The next event.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Position>> {
-        if let (None, [list]) = (&self.other, &mut self.one.lists[..]) {
-            return list.next();
-        }
         while let Some((position, index)) = self.one.peek()? {
             let Some(other) = &mut self.other else { return self.one.take(index) };
             other.seek(position)?;
@@ -72,6 +70,19 @@ impl Selection {
             }
         }
         Ok(None)
+    }
+
+    /// Adds the positions of the next events, until there are so many or no more.
+    pub(crate) fn take(&mut self, most: usize, positions: &mut Vec<Position>) -> Result<()> {
+        if let (None, [list]) = (&self.other, &mut self.one.lists[..]) {
+            return list.take(most, positions);
+        }
+        while positions.len() < most
+            && let Some(position) = self.next()?
+        {
+            positions.push(position);
+        }
+        Ok(())
     }
 
     /// A position that is not behind the next event's.

@@ -85,6 +85,9 @@ pub(crate) struct Found {
     pub(crate) offset: u64,
 }
 
+/// As [`Found`], and how many bytes lie before the next event; 0 if that lies elsewhere.
+pub(crate) type FoundWhole = (Found, u64);
+
 impl State {
     /// The run that covers a position.
     pub(super) fn run_of(&self, position: Position) -> Option<&Arc<Run>> {
@@ -294,23 +297,25 @@ impl Index {
     pub(crate) fn offset(&self, position: Position) -> Result<Option<u64>> {
         let state = self.shared.state.read();
         match state.run_of(position) {
-            Some(run) => run.offset(position).map(Some),
+            Some(run) => run.offsets(position).map(|(offset, _)| Some(offset)),
             None => Ok(state.parts().find_map(|part| part.offset(position))),
         }
     }
 
     /// Adds to `found` where these events lie, up to the first that cannot be told.
-    pub(crate) fn locate(&self, positions: &[Position], found: &mut Vec<Found>) -> Result<()> {
+    pub(crate) fn locate(&self, positions: &[Position], found: &mut Vec<FoundWhole>) -> Result<()> {
         let state = self.shared.state.read();
         let mut run: Option<&Run> = None;
         for position in positions.iter().copied() {
             // Most lie in the same run.
             run = run.filter(|run| run.holds(position)).or_else(|| state.run_of(position).map(|run| &**run));
-            let offset = match run {
-                Some(run) => run.offset(position)?,
-                None => state.parts().find_map(|part| part.offset(position)).unwrap_or_default(),
+            let in_parts = |position| state.parts().find_map(|part| part.offset(position));
+            let (offset, next) = match run {
+                Some(run) => run.offsets(position)?,
+                None => (in_parts(position).unwrap_or_default(), in_parts(position.next())),
             };
-            found.push(Found { position, offset });
+            // The next one may lie in another segment.
+            found.push((Found { position, offset }, next.unwrap_or_default().saturating_sub(offset)));
         }
         Ok(())
     }

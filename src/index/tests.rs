@@ -79,10 +79,13 @@ fn index_of(dir: &Path, events: &[Indexed]) -> Index {
 type Places = Vec<(u64, u64)>;
 
 fn walk(index: &Index, list: ListHash, until: Position, direction: Direction, seek: Option<Position>) -> Places {
-    let mut matches = index.matches(list, None, until, direction).unwrap();
-    if let Some(position) = seek {
-        matches.seek(position).unwrap();
-    }
+    let [mut matches, mut again] = [(); 2].map(|()| {
+        let mut matches = index.matches(list, None, until, direction).unwrap();
+        if let Some(position) = seek {
+            matches.seek(position).unwrap();
+        }
+        matches
+    });
     let mut found = Vec::new();
     loop {
         let peeked = matches.peek().unwrap();
@@ -93,9 +96,18 @@ fn walk(index: &Index, list: ListHash, until: Position, direction: Direction, se
             None => break,
         }
     }
+    let mut taken = Vec::new();
+    for most in (3..).step_by(3).take_while(|most| *most < found.len() + 6) {
+        again.take(most, &mut taken).unwrap();
+        assert_eq!(taken, found[..most.min(found.len())]);
+    }
     let mut places = Vec::new();
     index.locate(&found, &mut places).unwrap();
-    places.iter().map(|Found { position, offset }| (position.get(), *offset)).collect()
+    for (Found { position, offset }, bytes) in &places {
+        let behind = index.offset(position.next()).unwrap().map_or(0, |next| next.saturating_sub(*offset));
+        assert!([0, behind].contains(bytes), "{bytes} bytes before the event behind {position}");
+    }
+    places.iter().map(|(Found { position, offset }, _)| (position.get(), *offset)).collect()
 }
 
 /// Whether the index answers as the plain list does, at a bound and sought from a position.

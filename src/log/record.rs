@@ -22,6 +22,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 
 use crate::{
     disk::planted,
@@ -184,18 +185,29 @@ impl<'a> Read<'a> {
 /// The checksum of a body.
 #[inline]
 pub(crate) fn body_checksum(body: &[u8]) -> u32 {
-    if planted!(LengthOutOfChecksum) {
-        let used = body.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        return crc32fast::hash(&body[..used]);
-    }
-    crc32fast::hash(body)
+    body_checksum_by(Hasher::new(), body)
+}
+
+#[inline]
+fn body_checksum_by(mut hasher: Hasher, body: &[u8]) -> u32 {
+    let used = if planted!(LengthOutOfChecksum) {
+        body.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    } else {
+        body.len()
+    };
+    hasher.update(&body[..used]);
+    hasher.finalize()
 }
 
 /// The checksum of a record from its length to the end of its head.
 #[inline]
 fn checksum(salt: u32, bytes: &[u8]) -> u32 {
+    checksum_by(Hasher::new_with_initial(salt), bytes)
+}
+
+#[inline]
+fn checksum_by(mut hasher: Hasher, bytes: &[u8]) -> u32 {
     let bytes = if planted!(LengthOutOfChecksum) { bytes.get(4..).unwrap_or_default() } else { bytes };
-    let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     hasher.update(bytes);
     hasher.finalize()
 }
@@ -249,8 +261,12 @@ fn sound(bytes: &[u8], salt: u32) -> Option<Record> {
     let (body, last) = (bytes.get(start..end)?, bytes.get(..record.footprint())?.last_chunk()?);
     // Shifted twice, as there may be no padding at all.
     let padding = u64::from_le_bytes(*last) >> (8 * ((record.end - 1) % ALIGNMENT as u32)) >> 8;
-    let sound = checksum(salt, &bytes[4..start]) == u32_at(header, 0)
-        && body_checksum(body) == u32_at(header, 24)
+    // What the processor can do is asked once for both.
+    let salted = Hasher::new_with_initial(salt);
+    let mut unsalted = salted.clone();
+    unsalted.reset();
+    let sound = checksum_by(salted, &bytes[4..start]) == u32_at(header, 0)
+        && body_checksum_by(unsalted, body) == u32_at(header, 24)
         && padding == 0;
     sound.then_some(record)
 }

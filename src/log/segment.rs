@@ -285,6 +285,14 @@ impl Segment {
         }
     }
 
+    /// As [`Segment::record`], if it lies in a map and is sound.
+    #[inline]
+    pub(crate) fn sound_record<'a>(&'a self, offset: u64, position: Position, front: &'a Bytes) -> Option<Read<'a>> {
+        let (bytes, at) = (self.map.get().unwrap_or(front), usize::try_from(offset).ok()?);
+        let record = record::sound_at(bytes.get(at..)?, self.header.salt, position)?;
+        Some(Read::new(record, bytes, at))
+    }
+
     /// Reads what may be a record.
     fn read(&self, offset: u64) -> Result<Bytes> {
         // Most records fit the first read; the length in its header tells what is missing of one that does not.

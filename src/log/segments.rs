@@ -114,6 +114,7 @@ impl Segments {
     }
 
     /// The segment that holds this position.
+    #[inline]
     pub(super) fn holding<'a>(&self, view: &'a mut SegmentView, position: Position) -> Result<Held<'a>> {
         let at = view.slot_of(position, view.near);
         view.near = at.unwrap_or_default();
@@ -175,8 +176,7 @@ fn sync_first(file: &dyn DiskFile, access: Access) -> io::Result<()> {
         (synced, Access::ReadWrite) => {
             synced?;
             // After a failed sync the page cache may hold what the disk does not.
-            file.forget_cache()?;
-            file.read_ahead()
+            file.forget_cache()
         }
     }
 }
@@ -225,10 +225,11 @@ pub(super) fn open_segment(
     // Only the segment that may be appended to is opened for writing: ended ones may well be read-only.
     let access = if entry.end.is_none() { access } else { Access::Read };
     let file = disk.open(&dir.join(&name), access).map_err(io)?;
-    if dirty {
-        sync_first(&*file, access).map_err(io)?;
-    }
-    let bytes = file.map().map_err(io)?;
+    let bytes = if dirty {
+        sync_first(&*file, access).and_then(|()| file.map_in_order()).map_err(io)?
+    } else {
+        file.map().map_err(io)?
+    };
     let fault = |fault: String| {
         let place = Place { file: name.clone(), offset: 0, position: entry.base };
         Ok(Err(Box::new(Damage { place, fault })))

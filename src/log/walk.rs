@@ -324,7 +324,11 @@ impl Scan<'_> {
         let mut offset = stop.offset + step;
         while offset < until {
             let rest = &self.bytes[offset as usize..until as usize];
-            // Unwritten space is what there is most of; its length field is zero.
+            // Unwritten space is what there is most of, whole pages of it; its length field is zero.
+            if offset.is_multiple_of(PAGE) && rest.get(..PAGE as usize).is_some_and(|page| !is_used(page)) {
+                offset += PAGE;
+                continue;
+            }
             if rest.len() < record::HEADER_BYTES || rest[4..8] == [0; 4] {
                 offset += step;
                 continue;
@@ -354,11 +358,15 @@ pub(crate) fn rest_checksum(rest: &[u8]) -> u32 {
     if extent(rest) == 0 { 0 } else { crc32fast::hash(rest).max(1) }
 }
 
+/// Whether there is a byte that is not zero. The compiler makes wide compares of it.
+fn is_used(part: &[u8]) -> bool {
+    part.iter().fold(0, |any, byte| any | byte) != 0
+}
+
 /// How many bytes there are up to the last that is not zero.
 fn extent(rest: &[u8]) -> u64 {
-    // Page by page, which the compiler turns into wide compares: most of it is zero.
+    // Page by page: most of it is zero.
     let page = PAGE as usize;
-    let is_used = |part: &[u8]| part.iter().fold(0, |any, byte| any | byte) != 0;
     let Some(last) = rest.chunks(page).rposition(is_used) else { return 0 };
     let part = &rest[last * page..];
     part.iter().take(page).rposition(|byte| *byte != 0).map_or(0, |at| (last * page + at) as u64 + 1)

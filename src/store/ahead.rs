@@ -7,59 +7,77 @@
 use super::Store;
 use crate::{
     error::{Error, Result},
-    index::{Found, Index},
+    index::{Found, FoundWhole, Index},
     log::{LOOKED_AT, SegmentView},
     version::Position,
 };
+
+/// Steps of so many events the processor still foresees.
+const NEAR: u64 = 16;
 
 /// The places of the events that come next.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// In the order in which they come.
-    found: Vec<Found>,
+    found: Vec<FoundWhole>,
     given: usize,
     /// Why none comes behind them.
     failed: Option<Error>,
 }
 
 impl Ahead {
-    /// The place of the next event. When there is none ahead, positions are taken from `more`, `limit` at most.
+    /// The place of the next event. When there is none ahead, `more` is to add positions until there are so many, or no more of
+    /// them: `limit` at most.
     #[inline]
     pub(super) fn next(
         &mut self,
         store: &Store,
         view: &mut SegmentView,
         limit: usize,
-        more: impl FnMut() -> Result<Option<Position>>,
+        more: impl FnMut(usize, &mut Vec<Position>) -> Result<()>,
     ) -> Result<Option<Found>> {
         if self.given == self.found.len() {
             self.fill(&store.inner.index, limit, more)?;
-            if !self.lie_together() {
-                view.look_at(self.found.iter().map(|found| (found.position, found.offset)));
+            if !self.are_foreseen() {
+                view.look_at(self.found.iter().map(|(found, bytes)| (found.position, found.offset, *bytes)));
             }
         }
-        let next = self.found.get(self.given).copied();
-        self.given += usize::from(next.is_some());
+        let next = self.known();
+        self.pass();
         Ok(next)
     }
 
-    /// Whether they lie one behind the other: then the processor looks ahead by itself.
-    fn lie_together(&self) -> bool {
-        let (Some(first), Some(last)) = (self.found.first(), self.found.last()) else { return true };
-        first.position.get().abs_diff(last.position.get()) < self.found.len() as u64
+    /// The place of the next event, if it has been found out already.
+    #[inline]
+    pub(super) fn known(&self) -> Option<Found> {
+        self.found.get(self.given).map(|(found, _)| *found)
     }
 
-    fn fill(&mut self, index: &Index, limit: usize, mut more: impl FnMut() -> Result<Option<Position>>) -> Result<()> {
+    /// Passes over that event.
+    #[inline]
+    pub(super) fn pass(&mut self) {
+        self.given = self.found.len().min(self.given + 1);
+    }
+
+    /// Whether they lie near one another and at equal distances: then the processor looks ahead by itself, and faster.
+    fn are_foreseen(&self) -> bool {
+        let mut steps = self.found.windows(2).map(|pair| pair[0].0.position.get().abs_diff(pair[1].0.position.get()));
+        let first = steps.next().unwrap_or_default();
+        first <= NEAR && steps.all(|step| step == first)
+    }
+
+    fn fill(
+        &mut self,
+        index: &Index,
+        limit: usize,
+        mut more: impl FnMut(usize, &mut Vec<Position>) -> Result<()>,
+    ) -> Result<()> {
         self.given = 0;
         self.found.clear();
-        let mut failed = self.failed.take();
         let mut positions = Vec::with_capacity(LOOKED_AT);
-        while failed.is_none() && positions.len() < limit.min(LOOKED_AT) {
-            match more() {
-                Ok(Some(position)) => positions.push(position),
-                Ok(None) => break,
-                Err(error) => failed = Some(error),
-            }
+        let mut failed = self.failed.take();
+        if failed.is_none() {
+            failed = more(limit.min(LOOKED_AT), &mut positions).err();
         }
         if let Err(error) = index.locate(&positions, &mut self.found) {
             failed = Some(error);
@@ -96,7 +114,14 @@ mod tests {
         let mut positions = [Ok(Some(Position::FIRST)), Ok(Some(Position::new(2))), Err(error())].into_iter();
         let mut ahead = Ahead::default();
         let mut next = || {
-            let more = || positions.next().unwrap_or(Ok(None));
+            let more = |most: usize, into: &mut Vec<Position>| {
+                while into.len() < most
+                    && let Some(position) = positions.next().unwrap_or(Ok(None))?
+                {
+                    into.push(position);
+                }
+                Ok(())
+            };
             ahead.next(&store, &mut view, usize::MAX, more).map(|found| found.map(|found| found.position.get()))
         };
         assert_eq!(next().unwrap(), Some(1));

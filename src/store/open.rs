@@ -24,7 +24,7 @@ use super::{
 use crate::{
     disk::{Access, Disk, DiskLock, create_dir},
     error::{Damage, Error, Result},
-    event::StreamName,
+    event::{RecordedEvent, StreamName},
     event_store::{Stats, Watchers},
     index::{Index, IndexOptions, Indexed},
     log::{Committed, HEADER_PAGE, Log, LogMode, LogOptions, Manifest, Observer, Read, Segment, Visitor},
@@ -347,7 +347,7 @@ impl Visitor for Build<'_> {
         }
         let (position, bytes) = (record.header().position, record.footprint());
         let added = match self.indexing.next(self.index, record, offset) {
-            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event().stream_str(), bytes),
+            Ok(indexed) => add_checked(self.index, &indexed, self.indexing.event(), bytes),
             Err(fault) => {
                 let lost = StandIn::decode(record).ok_or(fault)?;
                 add_lost(self.index, &lost, position, offset, bytes)
@@ -377,12 +377,17 @@ impl Visitor for Build<'_> {
 
 /// Adds an event to the index, and checks it against those before it: versions have no gap. The outer error is the index's
 /// own.
-pub(super) fn add_checked(index: &Index, event: &Indexed, stream: &str, bytes: u64) -> Result<Result<(), String>> {
-    let (before, version) = (index.add_checked(event, bytes)?, event.version);
+pub(super) fn add_checked(
+    index: &Index,
+    indexed: &Indexed,
+    event: &RecordedEvent,
+    bytes: u64,
+) -> Result<Result<(), String>> {
+    let (before, version) = (index.add_checked(indexed, bytes)?, indexed.version);
     if before.next() == version {
         return Ok(Ok(()));
     }
-    Ok(Err(format!("version {version} of stream `{stream}` follows version {before}")))
+    Ok(Err(format!("version {version} of stream `{}` follows version {before}", event.stream_str())))
 }
 
 /// As [`add_checked`], for what stands for a lost event.

@@ -153,7 +153,9 @@ impl StreamEvents<'_> {
                 none.insert((matches, (!*backwards).then_some(from)))
             }
         };
-        let Some(found) = ahead.next(store, view, *limit, || matches.next())? else { return Ok(false) };
+        let Some(found) = ahead.next(store, view, *limit, |most, positions| matches.take(most, positions))? else {
+            return Ok(false);
+        };
         let read = store.read_into(view, found, event)?;
         let version = match &read {
             Ok(()) => event.version(),
@@ -215,9 +217,8 @@ impl Streams<'_> {
             }
         };
         let ahead = &mut self.ahead;
-        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, || firsts.next())? else {
-            return Ok(None);
-        };
+        let more = |most: usize, positions: &mut Vec<Position>| firsts.take(most, positions);
+        let Some(found) = ahead.next(self.store, &mut self.view, usize::MAX, more)? else { return Ok(None) };
         self.position = found.position;
         let mut event = RecordedEvent::none();
         let there = match self.store.read_into(&mut self.view, found, &mut event)? {

@@ -51,6 +51,26 @@ enum Places {
 }
 
 impl Places {
+    /// Adds the next positions, until there are so many or no more.
+    fn take(
+        &mut self,
+        index: &Index,
+        since: &mut Option<Since>,
+        (after, until): (Position, Position),
+        most: usize,
+        positions: &mut Vec<Position>,
+    ) -> Result<()> {
+        if let (Places::Selected(selection), None) = (&mut *self, &since) {
+            return selection.take(most, positions);
+        }
+        while positions.len() < most
+            && let Some(position) = self.next(index, since, after, until)?
+        {
+            positions.push(position);
+        }
+        Ok(())
+    }
+
     fn next(
         &mut self,
         index: &Index,
@@ -156,6 +176,9 @@ impl<'a> AllEvents<'a> {
             self.read.limit -= 1;
             return Ok(Some(&self.event));
         }
+        if self.take_known() {
+            return Ok(Some(&self.event));
+        }
         match self.step() {
             Ok(there) => Ok(there.then_some(&self.event)),
             Err(error) => {
@@ -165,6 +188,24 @@ impl<'a> AllEvents<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Reads the next event where its place is known already, if all is well with it. If not, that is found again on the long way.
+    fn take_known(&mut self) -> bool {
+        let (Some(Source::Places(_, ahead)), None, 1..) = (&self.source, self.read.since, self.read.limit) else {
+            return false;
+        };
+        let Some(found) = ahead.known() else { return false };
+        let read = self.store.inner.log.sound_record(&mut self.view, found.position, found.offset);
+        let there = read.is_some_and(|read| recorded::decode_into(&read, &mut self.event).is_ok());
+        if !there || found.position > self.until || found.position <= self.read.after || !self.is_wanted() {
+            return false;
+        }
+        if let Some(Source::Places(_, ahead)) = &mut self.source {
+            ahead.pass();
+        }
+        self.read.limit -= 1;
+        true
     }
 
     /// Begins behind `after`, or before it when reading backwards.
@@ -279,7 +320,9 @@ impl<'a> AllEvents<'a> {
                 Ok(Some((found, read.map_err(|fault| scan.damage(fault))?)))
             }
             Some(Source::Places(places, ahead)) => {
-                let more = || places.next(index, since, read.after, *until);
+                let more = |most: usize, positions: &mut Vec<Position>| {
+                    places.take(index, since, (read.after, *until), most, positions)
+                };
                 let Some(found) = ahead.next(store, view, read.limit, more)? else { return Ok(None) };
                 Ok(Some((found, store.read_into(view, found, event)?)))
             }
@@ -287,13 +330,19 @@ impl<'a> AllEvents<'a> {
         }
     }
 
-    /// What the index promised is what was asked for.
-    fn check(&self, found: Found) -> Result<()> {
+    /// Whether the event is one of those that were asked for.
+    fn is_wanted(&self) -> bool {
         let (event, types) = (&self.event, &self.read.types);
         let right_type = types.is_empty() || types.iter().any(|event_type| event.is_a(event_type));
         let right_category = self.read.category.as_deref().is_none_or(|category| event.is_of_category(category));
         let right_stream = self.read.stream.as_ref().is_none_or(|stream| event.is_of(stream));
-        if right_type && right_category && right_stream && event.position() == found.position {
+        right_type && right_category && right_stream
+    }
+
+    /// What the index promised is what was asked for.
+    fn check(&self, found: Found) -> Result<()> {
+        let (event, types) = (&self.event, &self.read.types);
+        if self.is_wanted() && event.position() == found.position {
             return Ok(());
         }
         Err(self.store.misled(found, Some(event), &format!("types {types:?} in category {:?}", self.read.category)))

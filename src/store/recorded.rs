@@ -88,14 +88,13 @@ impl Indexing {
         mem::swap(&mut self.event, &mut self.before);
         decode_into(read, &mut self.event)?;
         let Indexing { event, before, .. } = &*self;
-        let (name, event_type) = (event.stream_str(), event.event_type_str());
         let (stream, category) = match known {
-            Some(known) if before.stream_str() == name => (known.stream, known.category),
-            _ => (index.stream(name), category_list(index, name)),
+            Some(known) if event.is_of_stream_of(before) => (known.stream, known.category),
+            _ => (index.stream(event.stream_str()), category_list(index, event.stream_str())),
         };
         let event_type = match known {
-            Some(known) if before.event_type_str() == event_type => known.event_type,
-            _ => index.event_type(event_type),
+            Some(known) if event.is_of_type_of(before) => known.event_type,
+            _ => index.event_type(event.event_type_str()),
         };
         let (position, version) = (event.position(), event.version());
         let time = event.timestamp().as_micros();

@@ -204,13 +204,14 @@ struct Check<'a> {
 impl Check<'_> {
     /// Compares an event with what the index has of it, or with those before it where no run covers it.
     fn check(&self, event: &RecordedEvent, indexed: &Indexed, bytes: u64) -> Result<Result<(), String>> {
-        let (stream, version) = (event.stream_str(), indexed.version);
+        let version = indexed.version;
         match self.index.run_holds(indexed.stream, version, indexed.position)? {
             Some(true) => Ok(Ok(())),
             Some(false) => {
-                Err(self.unknown(indexed.position, format!("it does not know version {version} of `{stream}` there")))
+                let fault = format!("it does not know version {version} of `{}` there", event.stream_str());
+                Err(self.unknown(indexed.position, fault))
             }
-            None => add_checked(&self.index, indexed, stream, bytes),
+            None => add_checked(&self.index, indexed, event, bytes),
         }
     }
 

@@ -1,7 +1,14 @@
 //! Copies into other engines and out of them, on servers of the tests' own, and the commands that work on them as on a directory.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 #[cfg(feature = "jetstream")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 #[cfg(feature = "jetstream")]
 use factlog::{EventStore, block_on};
@@ -71,6 +78,136 @@ fn a_store_goes_through_each_engine_and_a_server_back_into_a_directory() {
         finish(crate::process::factlog().args(["--store", &engine, "append", "own"]), other.as_bytes());
         let refused = copy(text(&from), &engine);
         assert!(refused.code == Some(2) && refused.stderr.contains("its last event at position"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_source_that_grows_ends_with_what_was_there_and_the_next_one_adds_the_rest() {
+    for source in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        filled(&from, 3000);
+        let whole = copied(text(&from), &source);
+        // Lines that come one by one, until there are no more.
+        let mut command = crate::process::factlog();
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).args(["--store", &source, "append", "grows", "--each"]);
+        let mut growing = command.spawn().unwrap();
+        let mut lines = growing.stdin.take().unwrap();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let fed = scope.spawn(|| {
+                let mut number = 0;
+                while !over.load(Ordering::SeqCst) {
+                    writeln!(lines, "{{\"type\":\"T\",\"data\":{number}}}").unwrap();
+                    number += 1;
+                }
+                drop(lines);
+                number
+            });
+            for _ in 0..3 {
+                let part = copied(&source, text(&to));
+                assert!(part["events"].as_u64() >= whole["events"].as_u64(), "{part}");
+            }
+            over.store(true, Ordering::SeqCst);
+            let grown: u64 = fed.join().unwrap();
+            assert!(growing.wait().unwrap().success());
+            assert_eq!(copied(&source, text(&to))["events"].as_u64(), Some(whole["events"].as_u64().unwrap() + grown));
+        });
+        assert!(events(&source) == events(text(&to)));
+    }
+}
+
+#[test]
+fn two_copies_into_one_store_at_once_leave_what_one_would() {
+    for target in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("from");
+        filled(&from, 200);
+        let arguments = ["copy", "--from", text(&from), "--to", &target];
+        let mut copying = [begun(&arguments), begun(&arguments)];
+        for copying in &mut copying {
+            let code = copying.wait().unwrap().code();
+            // One may find a half of what it is about to send.
+            assert!(matches!(code, Some(0..=3)), "{}", said(copying));
+        }
+        copied(text(&from), &target);
+        assert!(events(&target) == events(text(&from)));
+    }
+}
+
+#[test]
+fn of_appends_whose_process_was_killed_all_that_it_was_told_of_are_there_once_and_in_order() {
+    for store in fresh() {
+        let mut command = crate::process::factlog();
+        command.stdin(Stdio::piped()).args(["--store", &store, "append", "killed", "--each"]);
+        let mut appending = command.spawn().unwrap();
+        let (mut lines, answers) = (appending.stdin.take().unwrap(), appending.stdout.take().unwrap());
+        thread::spawn(move || (0..).all(|number| writeln!(lines, "{{\"type\":\"T\",\"data\":{number}}}").is_ok()));
+        let told = BufReader::new(answers).lines().take(100).map_while(Result::ok).count();
+        kill_process(Pid::from_child(&appending), Signal::KILL).unwrap();
+        appending.wait().unwrap();
+        let stored = exported(&store);
+        assert!(told == 100 && stored.len() >= told, "{} of {told}", stored.len());
+        for (number, line) in stored.iter().enumerate() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (event["data"].as_u64(), event["version"].as_u64()),
+                (Some(number as u64), Some(number as u64 + 1))
+            );
+        }
+    }
+}
+
+#[cfg(feature = "jetstream")]
+#[test]
+fn an_event_that_is_too_large_for_the_copy_ends_it_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = directory.path().join("from");
+    let store = factlog::Store::open(&from).unwrap();
+    for bytes in [10, 900 << 10, 10] {
+        let event = factlog::NewEvent::new("T".parse().unwrap(), vec![b'x'; bytes]);
+        store.append(&"s".parse().unwrap(), factlog::ExpectedVersion::Any, vec![event]).unwrap();
+    }
+    store.close().unwrap();
+    let target = nats::alone().address("too-large");
+    for _ in 0..2 {
+        let refused = copy(text(&from), &target);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("the event at position 2: the event has"), "{}", refused.stderr);
+        assert_eq!(exported(&target).len(), 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_copied_into_itself_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().join("here");
+    filled(&here, 100);
+    for store in [vec![text(&here).to_owned()], fresh()].concat() {
+        if store != text(&here) {
+            copied(text(&here), &store);
+        }
+        let before = exported(&store);
+        let run = copy(&store, &store);
+        assert!(matches!(run.code, Some(0 | 5)), "{run:?}");
+        assert!(exported(&store) == before);
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_while_it_compares_is_compared_by_the_next() {
+    for target in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("from");
+        filled(&from, 2000);
+        let whole = copied(text(&from), &target);
+        for _ in 0..3 {
+            let mut comparing = begun(&["copy", "--from", text(&from), "--to", &target]);
+            kill_process(Pid::from_child(&comparing), Signal::KILL).unwrap();
+            comparing.wait().unwrap();
+        }
+        let again = copied(text(&from), &target);
+        assert_eq!((again["copied"].as_u64(), &again["checksum"]), (Some(0), &whole["checksum"]));
     }
 }
 
@@ -168,7 +305,6 @@ fn a_copy_into_a_cluster_goes_on_when_it_and_the_leader_are_killed_and_when_all_
     let (from, to) = (directory.path().join("from"), directory.path().join("to"));
     // The copy must still have far to go when who watches has heard of the new leader.
     filled(&from, MANY);
-    // A command that begins while a node is down cannot know whether that node syncs: who watches is there before.
     let watching = nats.open("killed");
     let last = || block_on(watching.last_position()).unwrap().get();
     let arguments = ["copy", "--from", text(&from), "--to", &url];

@@ -10,7 +10,7 @@ use factlog::{
 
 use crate::{
     nats::{self, Nats},
-    support::{append, disturbed, event, stream},
+    support::{append, disturbed, event, events, stream},
 };
 
 /// A store that is connected to one of the servers.
@@ -127,4 +127,21 @@ fn without_a_majority_appends_are_unavailable_or_unknown_and_go_on_when_it_is_ba
     let stored = block_on(patient.read_stream(ReadStream::new(&stream("kept-1")))).unwrap();
     let payloads: BTreeSet<_> = stored.iter().map(|event| event.payload()).collect();
     assert_eq!((stored.len(), payloads.len()), (2, 2));
+}
+
+#[test]
+fn a_store_is_opened_while_a_server_is_down_and_not_while_one_is_silent() {
+    let mut nats = Nats::cluster();
+    append(&nats.open("opened"), "a-1", "1").unwrap();
+    let down = nats.leader("opened");
+    nats.nodes[down].kill();
+    append(&nats.open("opened"), "a-1", "2").unwrap();
+    nats.restart();
+    // Nobody knows what it is about to do.
+    let leader = nats.leader("opened");
+    nats.nodes[leader].pause();
+    let error = nats.options("opened").connect().unwrap_err();
+    assert!(matches!(error, Error::NotAStore { .. }) && error.to_string().contains("no answer within"), "{error}");
+    nats.nodes[leader].resume();
+    assert_eq!(events(&nats.open("opened"), "a-1").len(), 2);
 }

@@ -1,14 +1,15 @@
 //! What goes wrong, and what is said about it.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::time::Duration;
 
 use factlog::{
-    Action, Error, EventStore,
+    Action, Error, EventStore, ExpectedVersion, Position, ReadAll,
     backend::postgres::{PostgresOptions, PostgresStore},
     block_on,
 };
 
 use crate::{
+    disk::Disk,
     postgres::{PASSWORD, Postgres},
     support::{Hand, LONG, append, event, events, patient, stream, text, whole_log},
 };
@@ -37,7 +38,8 @@ fn a_wrong_password_a_missing_database_and_a_server_that_is_not_there_are_told_a
     assert!(gone.to_string().contains("postgres://factlog@127.0.0.1:1/"), "{gone}");
     // The server has no certificate.
     let insecure = refusal(&format!("{address}?sslmode=require"));
-    assert!(insecure.to_string().contains("TLS"), "{insecure}");
+    assert!(matches!(&insecure, Error::NotAStore { .. }) && insecure.action() == Action::FixInput, "{insecure}");
+    assert!(insecure.to_string().contains("the server has no TLS: set `ssl`"), "{insecure}");
     let store = patient(&address);
     assert!(!format!("{store:?} {:?}", PostgresOptions::new(&address)).contains(PASSWORD));
 }
@@ -75,34 +77,9 @@ fn a_server_that_went_away_is_unavailable_and_after_its_return_everything_goes_o
     assert_eq!(whole_log(&store), ["before", "after"]);
 }
 
-/// A small disk, for as long as it is there.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    /// None where this process may not mount one.
-    fn new() -> Option<Disk> {
-        let place = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(place.path()).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Disk(place))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_named_and_reads_go_on_and_so_do_appends_when_there_is_room() {
-    let Some(disk) = Disk::new() else {
-        eprintln!("skipped: this process may not mount a small disk");
-        return;
-    };
+    let Some(disk) = Disk::new("16m") else { return };
     let server = Postgres::shared();
     server.give(disk.path());
     let place = disk.path().join("space");
@@ -119,7 +96,7 @@ fn a_full_disk_is_named_and_reads_go_on_and_so_do_appends_when_there_is_room() {
     let large = stream("large");
     let error = loop {
         let payload: Vec<u8> = (0..1u32 << 20).map(|number| (number * 7) as u8).collect();
-        let appended = store.append(&large, factlog::ExpectedVersion::Any, vec![event(payload)]);
+        let appended = store.append(&large, ExpectedVersion::Any, vec![event(payload)]);
         if let Err(error) = block_on(appended) {
             break error;
         }
@@ -134,4 +111,69 @@ fn a_full_disk_is_named_and_reads_go_on_and_so_do_appends_when_there_is_room() {
     drop(store);
     server.execute("postgres", "DROP DATABASE full_disk WITH (FORCE)");
     server.execute("postgres", "DROP TABLESPACE small");
+}
+
+#[test]
+fn a_server_whose_whole_disk_is_full_loses_nothing_that_was_acknowledged_and_goes_on_with_room() {
+    let Some(disk) = Disk::new("200m") else { return };
+    let place = disk.path().join("server");
+    std::fs::create_dir(&place).unwrap();
+    let server = Postgres::within(place);
+    let database = server.database();
+    let options = PostgresOptions::new(&database).unwrap().connect_time(LONG);
+    let store = options.request_time(Duration::from_secs(3)).connect().unwrap();
+    append(&store, "a", "before").unwrap();
+    disk.fill_but(2 << 20);
+    let (mut stored, mut doubtful) = (0, None);
+    while doubtful.is_none() {
+        let sent = event(vec![7; 100 << 10]);
+        match block_on(store.append(&stream("large"), ExpectedVersion::Any, vec![sent.clone()])) {
+            Ok(_) => stored += 1,
+            Err(Error::NoSpace { .. } | Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => {
+                doubtful = Some(sent)
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(stored > 0);
+    disk.make_room();
+    // It may have ended, as it does when its log finds no room.
+    server.end();
+    server.start();
+    let sent = doubtful.into_iter().collect();
+    block_on(patient(&database).append(&stream("large"), ExpectedVersion::Any, sent)).unwrap();
+    assert_eq!(events(&patient(&database), "large").len(), stored + 1);
+    assert_eq!(events(&store, "a").len(), 1);
+}
+
+#[test]
+fn rows_and_tables_that_are_not_as_the_store_makes_them_are_named() {
+    let address = Postgres::shared().database();
+    let (store, hand) = (patient(&address), Hand::at(&address));
+    append(&store, "a", "x").unwrap();
+    for (number, (name, kind)) in (1000..).zip([("", "T"), ("b", ""), ("c\u{7}", "T")]) {
+        hand.run(&format!(
+            "INSERT INTO events VALUES ({number} << 14, '{name}', 1, '{}', '{kind}', '', '', 0)",
+            factlog::EventId::generate()
+        ));
+        let error = block_on(store.read_all(ReadAll::after(Position::START))).unwrap_err();
+        let Error::Damaged(damage) = &error else { panic!("{error}") };
+        assert_eq!(damage.place.position, Position::new(number << 14), "{error}");
+        assert!(error.to_string().contains("the table `events`"), "{error}");
+        hand.run(&format!("DELETE FROM events WHERE position = {number} << 14"));
+    }
+    for (broken, part) in [
+        ("DROP FUNCTION factlog_append", "factlog_append"),
+        ("ALTER TABLE events RENAME event_data TO data", "event_data"),
+        ("DROP TABLE events", "\"events\""),
+    ] {
+        hand.run(broken);
+        // A handle that was there before may know how to do without.
+        let made = PostgresStore::connect(&address).and_then(|store| {
+            block_on(store.read_all(ReadAll::after(Position::START)))?;
+            append(&store, "a", "x")
+        });
+        let error = made.unwrap_err();
+        assert!(matches!(error, Error::NotAStore { .. }) && error.to_string().contains(part), "{error}");
+    }
 }

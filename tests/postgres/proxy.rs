@@ -1,92 +1,47 @@
 //! A network that loses connections, answers, and everything.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use factlog::{
-    Error, EventStore, ExpectedVersion, NewEvent,
+    CursorName, Error, EventStore, ExpectedVersion, NewEvent, Subscribe,
     backend::postgres::{PostgresOptions, PostgresStore},
     block_on,
 };
 
 use crate::{
+    disturbed::disturbed,
+    network::{Network, Proxy},
     postgres::Postgres,
-    support::{LONG, append, event, patient, stream, subscribe, text, whole_log},
+    support::{Hand, LONG, append, event, patient, stream, subscribe, text, whole_log},
 };
 
-/// What the network does with what the server says.
-#[derive(Clone, Copy, PartialEq)]
-enum Network {
-    Whole,
-    /// The next answer is lost with its connection, and then it is whole again.
-    LosesOne,
-    /// Every answer is lost with its connection.
-    LosesAll,
-    /// Nothing comes through, and nothing is said about it.
-    Silent,
+/// A network in front of the server of a database.
+pub struct Proxied {
+    pub address: String,
+    network: Proxy,
 }
 
-struct Proxy {
-    address: String,
-    network: Arc<(Mutex<Network>, Condvar)>,
-}
-
-impl Proxy {
-    /// In front of the server of this database.
-    fn new(database: &str, server: &Postgres) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
-        let network = Arc::new((Mutex::new(Network::Whole), Condvar::new()));
-        let modes = network.clone();
-        // It ends with the process.
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", behind)) else { continue };
-                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let modes = modes.clone();
-                thread::spawn(move || pump(client, server, |_| true));
-                thread::spawn(move || pump(back.0, back.1, |_| said(&modes)));
-            }
-        });
-        Proxy { address: database.replace(&format!(":{behind}/"), &format!(":{port}/")), network }
+impl Proxied {
+    pub fn new(database: &str, server: &Postgres) -> Proxied {
+        let network = Proxy::new(server.port());
+        let address = database.replace(&format!(":{}/", server.port()), &format!(":{}/", network.port));
+        Proxied { address, network }
     }
 
     fn set(&self, network: Network) {
-        *self.network.0.lock().unwrap() = network;
-        self.network.1.notify_all();
+        self.network.set(network);
+    }
+
+    /// Loses the network for so long.
+    pub fn lose(&self, network: Network, time: Duration) {
+        self.set(network);
+        thread::sleep(time);
+        self.set(Network::Whole);
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
         PostgresOptions::new(&self.address).unwrap().connect_time(LONG).request_time(time).connect().unwrap()
     }
-}
-
-/// Whether an answer comes through.
-fn said((network, changed): &(Mutex<Network>, Condvar)) -> bool {
-    let mut network = changed.wait_while(network.lock().unwrap(), |network| *network == Network::Silent).unwrap();
-    match *network {
-        Network::LosesOne => {
-            *network = Network::Whole;
-            false
-        }
-        Network::LosesAll => false,
-        Network::Whole | Network::Silent => true,
-    }
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool) {
-    let mut buffer = [0; 1 << 16];
-    while let Ok(read) = from.read(&mut buffer)
-        && read > 0
-        && passes(&buffer[..read])
-        && to.write_all(&buffer[..read]).is_ok()
-    {}
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
 fn again(store: &PostgresStore, events: &[NewEvent]) -> factlog::Result<factlog::Appended> {
@@ -96,7 +51,7 @@ fn again(store: &PostgresStore, events: &[NewEvent]) -> factlog::Result<factlog:
 #[test]
 fn an_append_whose_answer_was_lost_is_made_again_and_stored_once() {
     let server = Postgres::shared();
-    let proxy = Proxy::new(&server.database(), server);
+    let proxy = Proxied::new(&server.database(), server);
     let store = proxy.store(LONG);
     append(&store, "a", "first").unwrap();
     for round in 0..10 {
@@ -111,7 +66,7 @@ fn an_append_whose_answer_was_lost_is_made_again_and_stored_once() {
 fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
     let server = Postgres::shared();
     let database = server.database();
-    let proxy = Proxy::new(&database, server);
+    let proxy = Proxied::new(&database, server);
     let beside = patient(&database);
     let mut heard = subscribe(&beside);
     for network in [Network::LosesAll, Network::Silent] {
@@ -146,7 +101,7 @@ fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
 fn a_subscription_goes_on_over_as_many_connections_as_it_takes() {
     let server = Postgres::shared();
     let database = server.database();
-    let proxy = Proxy::new(&database, server);
+    let proxy = Proxied::new(&database, server);
     let (store, beside) = (proxy.store(LONG), patient(&database));
     let mut subscription = subscribe(&store);
     for round in 0..20 {
@@ -155,4 +110,71 @@ fn a_subscription_goes_on_over_as_many_connections_as_it_takes() {
         append(&beside, "a", &payload).unwrap();
         assert_eq!(text(&block_on(subscription.next()).unwrap()), payload);
     }
+}
+
+#[test]
+fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_appends() {
+    let server = Postgres::shared();
+    let proxy = Proxied::new(&server.database(), server);
+    let store = proxy.store(LONG);
+    let lost = |network| {
+        let proxy = &proxy;
+        // So long everybody notices.
+        Box::new(move || proxy.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
+    };
+    let losses = [Network::Cut, Network::LosesAll, Network::Silent];
+    disturbed(&store, losses.into_iter().map(lost).collect());
+}
+
+#[test]
+fn an_acknowledgement_that_arrives_late_does_not_take_a_newer_one_back() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let proxy = Proxied::new(&database, server);
+    let (store, beside) = (proxy.store(Duration::from_secs(2)), patient(&database));
+    for number in 0..4 {
+        append(&beside, "a", &number.to_string()).unwrap();
+    }
+    let mailer = || Subscribe::new().cursor(CursorName::new("mailer").unwrap());
+    let mut subscription = block_on(store.subscribe(mailer())).unwrap();
+    let positions: Vec<_> = (0..3).map(|_| block_on(subscription.next()).unwrap().position()).collect();
+    // On each connection the statement is there, so that it is all that has to be sent.
+    for _ in 0..40 {
+        block_on(subscription.acknowledge(positions[0])).unwrap();
+    }
+    proxy.network.hold();
+    let unheard = block_on(subscription.acknowledge(positions[1])).unwrap_err();
+    assert!(matches!(unheard, Error::OutcomeUnknown { .. }), "{unheard}");
+    // Over connections that are made anew.
+    while let Err(error) = block_on(subscription.acknowledge(positions[2])) {
+        assert!(matches!(error, Error::OutcomeUnknown { .. } | Error::Unavailable { .. }), "{error}");
+    }
+    proxy.network.let_go();
+    let (hand, name) = (Hand::at(&database), database.rsplit('/').next().unwrap());
+    // What was held has been done with when its connections, which nobody wants any more, are gone.
+    drop((subscription, store));
+    let others = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND client_port IN ({})",
+        proxy.network.ports().iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    );
+    while hand.number(&others) > 0 {}
+    let mut again = block_on(beside.subscribe(mailer())).unwrap();
+    assert_eq!(text(&block_on(again.next()).unwrap()), "3", "acknowledged events came again");
+}
+
+#[test]
+fn two_subscribers_of_one_name_acknowledge_side_by_side() {
+    let store = patient(&Postgres::shared().database());
+    for number in 0..4 {
+        append(&store, "a", &number.to_string()).unwrap();
+    }
+    let mailer = || block_on(store.subscribe(Subscribe::new().cursor(CursorName::new("mailer").unwrap()))).unwrap();
+    let (mut one, mut other) = (mailer(), mailer());
+    for _ in 0..3 {
+        for subscription in [&mut one, &mut other] {
+            let position = block_on(subscription.next()).unwrap().position();
+            block_on(subscription.acknowledge(position)).unwrap();
+        }
+    }
+    assert_eq!(text(&block_on(mailer().next()).unwrap()), "3");
 }

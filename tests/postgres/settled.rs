@@ -123,3 +123,27 @@ fn one_process_hears_of_what_another_appends_also_without_notifications() {
     append(&store, "a", "own").unwrap();
     assert_eq!(text(&block_on(later.next()).unwrap()), "own");
 }
+
+#[test]
+fn a_database_with_another_isolation_of_transactions_changes_nothing() {
+    for isolation in ["repeatable read", "serializable"] {
+        let address = Postgres::shared().database();
+        let name = address.rsplit('/').next().unwrap();
+        Hand::at(&address).run(&format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"));
+        let (stores, (writers, each)) = ([patient(&address), patient(&address)], (8, 25));
+        thread::scope(|scope| {
+            for writer in 0..writers {
+                let store = &stores[writer % 2];
+                scope.spawn(move || {
+                    for _ in 0..each {
+                        append(store, "shared", "x").unwrap();
+                    }
+                });
+            }
+            let mut subscription = subscribe(&stores[0]);
+            for version in 1..=(writers * each) as u64 {
+                assert_eq!(block_on(subscription.next()).unwrap().version().get(), version);
+            }
+        });
+    }
+}

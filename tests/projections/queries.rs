@@ -40,36 +40,3 @@ fn a_connection_for_queries_writes_nothing_and_is_given_back_without_its_transac
     let taken: String = views.read().unwrap().query_row("SELECT taken FROM notes", [], |row| row.get(0)).unwrap();
     assert_eq!(taken, "a1,a2,");
 }
-
-#[test]
-fn each_look_into_the_failed_events_uses_an_index_and_sorts_nothing() {
-    let scene = Scene::new();
-    let reading = scene.views().read().unwrap();
-    for (sql, index) in [
-        ("SELECT * FROM failed_events WHERE projection = 'p' ORDER BY position", "sqlite_autoindex_failed_events_1"),
-        (
-            "SELECT * FROM failed_events WHERE projection = 'p' AND resolved_at IS NULL ORDER BY position",
-            "sqlite_autoindex_failed_events_1",
-        ),
-        (
-            "SELECT * FROM failed_events WHERE projection = 'p' AND stream = 's' AND resolved_at IS NULL
-             ORDER BY position LIMIT 1",
-            "failed_events_waiting",
-        ),
-        (
-            "SELECT count(*), max(position) FROM failed_events INDEXED BY failed_events_waiting
-             WHERE projection = 'p' AND resolved_at IS NULL",
-            "failed_events_waiting",
-        ),
-        (
-            "SELECT position FROM failed_events
-             WHERE projection = 'p' AND position > 1 AND position <= 9 AND resolved_at IS NOT NULL",
-            "sqlite_autoindex_failed_events_1",
-        ),
-    ] {
-        let mut statement = reading.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(plan.len(), 1, "{sql}: {plan:?}");
-        assert!(plan[0].contains(index), "{sql}: {plan:?}");
-    }
-}

@@ -135,8 +135,11 @@ fn each_signal_that_ends_a_server_lets_it_finish_what_it_has() {
     let directory = TempDir::new().unwrap();
     let store = directory.path().join("store");
     for (number, signal) in [Signal::TERM, Signal::INT, Signal::HUP].into_iter().enumerate() {
-        let mut command = factlog();
-        command.arg("--store").arg(&store).args(["serve", "--listen", "127.0.0.1:0"]);
+        // Whoever runs the tests may have been started to outlive its terminal.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_factlog"), "--store"]).arg(&store);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut server = Process::start(&mut command);
         assert!(has_signal(&server, "SigCgt", signal), "{signal:?}");
         let client = Client::connect(&server.url()).unwrap();

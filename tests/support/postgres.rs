@@ -100,7 +100,7 @@ impl Postgres {
         if let Some((user, group)) = self.other {
             command.uid(user).gid(group);
         }
-        command.current_dir(&self.place).env("LC_ALL", "C").stdin(Stdio::null());
+        command.current_dir(&self.place).env("LC_ALL", "C").env("HOME", &self.place).stdin(Stdio::null());
         command
     }
 
@@ -151,6 +151,13 @@ impl Postgres {
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(9));
+    }
+
+    /// The same, also of one that has ended by itself.
+    pub fn end(&self) {
+        let mut child = self.running.lock().unwrap().take().expect("a server that was started");
+        let _ = child.kill();
+        child.wait().unwrap();
     }
 
     /// Starts it again on the same data and the same port.

@@ -27,7 +27,7 @@ pub(super) struct Address {
 
 fn wrong(text: &str, reason: impl Into<String>) -> Error {
     // What stands before the `@` is nobody's business.
-    let shown = match text.split_once('@') {
+    let shown = match text.rsplit_once('@') {
         Some((_, rest)) => format!("{SCHEME}{rest}"),
         None => text.to_owned(),
     };
@@ -50,6 +50,10 @@ impl Address {
             return Err(wrong(
                 "the name behind the servers has other than ASCII letters, digits, `-` and `_`, or more than 64",
             ));
+        }
+        // Servers and clients of NATS have subjects of their own, which begin with others.
+        if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return Err(wrong("the name behind the servers begins with other than a letter or a digit"));
         }
         let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
         let mut address = Address {
@@ -123,7 +127,22 @@ impl fmt::Debug for Address {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_a_password_it_is_not_shown(
+            before in "[a-z@:/?%#= &]{0,4}", behind in "[a-z@:/?%#= &]{0,4}", rest in "[a-z@:/?%#=, \\[\\]&]{0,12}"
+        ) {
+            let text = format!("nats://ann:{before}sesame{behind}@{rest}");
+            match Address::parse(&text) {
+                Ok(address) => prop_assert!(!format!("{address} {address:?}").contains("sesame"), "{}", text),
+                Err(error) => prop_assert!(!format!("{error} {error:?}").contains("sesame"), "{}", error),
+            }
+        }
+    }
 
     #[test]
     fn an_address_is_taken_apart_and_shown_without_its_secrets() {
@@ -149,6 +168,8 @@ mod tests {
             "nats://u:secret@a:x",
             "nats://u:secret@a,,b",
             "nats://u:secret@a/b.c",
+            "nats://u:secret@a/_INBOX",
+            "nats://u:secret@a//",
             "nats://u:secret@a?monitor=https://b",
             "nats://u:secret@a?replicas=0",
             "nats://u:secret@a?other=1",

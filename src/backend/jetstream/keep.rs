@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Each put is acknowledged as an event is. Both are never ahead of the log: a snapshot's version is looked for before, and a cursor is at
-//! what a subscription has given out.
+//! what a subscription has given out. A cursor is put in place of the message that was there: one that arrives late, when a newer one is
+//! there, is refused by the servers.
 
 use bytes::{BufMut, Bytes};
 
@@ -98,6 +99,9 @@ impl Inner {
         for version in versions.into_iter().filter(|version| *version <= at_or_below) {
             let key = self.snapshot_key(stream, &version.to_string());
             let Some(stored) = self.wire.newest(&self.snapshots, &key).await? else { continue };
+            if stored.deleted {
+                continue;
+            }
             let reason = match decode(stream, version, &stored.payload) {
                 Ok(_) if version > actual => SkipReason::Ahead { actual },
                 Ok(snapshot) => {
@@ -118,10 +122,13 @@ impl Inner {
         format!("$KV.{}_cursors.{}", self.log, names::escape(cursor.as_str()))
     }
 
-    /// Where a cursor is; the beginning when it is nowhere yet.
-    pub(super) async fn load_cursor(&self, cursor: &CursorName) -> Result<Position> {
+    /// Where a cursor is, the beginning when it is nowhere yet; and the number of the message that says so.
+    pub(super) async fn load_cursor(&self, cursor: &CursorName) -> Result<(Position, u64)> {
         let key = self.cursor_key(cursor);
-        let Some(stored) = self.wire.newest(&self.cursors, &key).await? else { return Ok(Position::START) };
+        let Some(stored) = self.wire.newest(&self.cursors, &key).await? else { return Ok((Position::START, 0)) };
+        if stored.deleted {
+            return Ok((Position::START, stored.sequence));
+        }
         let digits = std::str::from_utf8(&stored.payload).ok().and_then(|text| text.parse().ok());
         let Some(position) = digits.map(Position::new) else {
             let place = Place { file: key.into(), offset: 0, position: Position::START };
@@ -133,11 +140,12 @@ impl Inner {
             // It was kept of another log of this name.
             return Err(Error::CursorAhead { cursor: cursor.to_string(), position, last });
         }
-        Ok(position)
+        Ok((position, stored.sequence))
     }
 
-    pub(super) async fn save_cursor(&self, cursor: &CursorName, position: Position) -> Result<()> {
-        self.wire.put(self.cursor_key(cursor), position.to_string().into()).await
+    /// Puts a cursor in place of a message, and gives the number of its own.
+    pub(super) async fn save_cursor(&self, cursor: &CursorName, position: Position, before: u64) -> Result<u64> {
+        self.wire.replace(&self.cursors, self.cursor_key(cursor), before, position.to_string().into()).await
     }
 }
 

@@ -11,6 +11,7 @@
 //!   wire         requests, and trying them again            stored    messages as servers hold them
 //!   heads        what is known of the newest messages       append, read, subscription
 //!   keep         snapshots and cursors                      setup, synced    what the servers must be like
+//!                                                           monitor          what they say of themselves
 //! ```
 //!
 //! Invariants:
@@ -42,6 +43,7 @@ mod failure;
 mod heads;
 mod keep;
 mod message;
+mod monitor;
 mod names;
 mod options;
 mod place;

@@ -47,6 +47,10 @@ struct Config {
     #[serde(default)]
     max_msgs_per_subject: i64,
     #[serde(default)]
+    max_msg_size: i64,
+    #[serde(default)]
+    first_seq: u64,
+    #[serde(default)]
     discard: String,
     #[serde(default)]
     allow_direct: bool,
@@ -56,6 +60,12 @@ struct Config {
     persist_mode: Option<String>,
     #[serde(default)]
     mirror: Option<Value>,
+    #[serde(default)]
+    sources: Option<Value>,
+    #[serde(default)]
+    subject_transform: Option<Value>,
+    #[serde(default)]
+    sealed: bool,
     #[serde(default)]
     no_ack: bool,
 }
@@ -199,6 +209,12 @@ impl Config {
             Some("it acknowledges before it stores".to_owned())
         } else if !self.allow_direct || self.mirror.is_some() {
             Some("its messages cannot be read directly, or it is a mirror".to_owned())
+        } else if self.sources.is_some() || self.subject_transform.is_some() {
+            Some("it takes messages from elsewhere, or gives them other subjects".to_owned())
+        } else if self.sealed || self.max_msg_size > 0 {
+            Some("it takes no more messages, or none that are large".to_owned())
+        } else if self.first_seq > 1 {
+            Some(format!("it begins with message {} instead of 1", self.first_seq))
         } else {
             None
         };

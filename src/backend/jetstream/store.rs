@@ -166,9 +166,13 @@ async fn connect(options: &JetStreamOptions, place: String) -> Result<Wire> {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => Error::Unauthorized {
             reason: format!("{place}: the server does not know this user, password, token or key"),
         },
+        _ if error.to_string().contains("invalid peer certificate") => {
+            refused(&place, format!("{error}: SSL_CERT_FILE can name a file with what to trust"))
+        }
         _ => Error::Unavailable { server: place.clone(), reason: error.to_string() },
     })?;
-    Ok(Wire { client, place, request_time: options.request_time, lost, trouble })
+    let monitors = options.address.monitors.clone();
+    Ok(Wire { client, place, request_time: options.request_time, monitors, lost, trouble })
 }
 
 impl Inner {
@@ -186,6 +190,13 @@ impl JetStreamStore {
     fn run<'a, T: 'a>(&'a self, future: impl Future<Output = Result<T>> + Send + 'a) -> BoxFuture<'a, Result<T>> {
         Box::pin(self.inner.runtime.within(future))
     }
+
+    async fn appended(&self, appends: &[StreamAppend]) -> Result<Vec<Appended>> {
+        match self.inner.append_all(appends).await {
+            Err(error) => Err(self.inner.wire.explained(error).await),
+            appended => appended,
+        }
+    }
 }
 
 impl EventStore for JetStreamStore {
@@ -200,13 +211,13 @@ impl EventStore for JetStreamStore {
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>> {
         self.run(async move {
-            let appended = self.inner.append_all(&[StreamAppend::new(stream.clone(), expected, events)]).await?;
+            let appended = self.appended(&[StreamAppend::new(stream.clone(), expected, events)]).await?;
             appended.into_iter().next().ok_or(Error::Invalid(InvalidInput::NoEvents))
         })
     }
 
     fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
-        self.run(async move { self.inner.append_all(&appends).await })
+        self.run(async move { self.appended(&appends).await })
     }
 
     fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {

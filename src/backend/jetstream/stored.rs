@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 
 /// Most bytes of a page.
 const PAGE_BYTES: usize = 4 << 20;
+/// A header of messages that are no value of their key but say what became of it.
+const OPERATION: &str = "KV-Operation";
 /// How long a replica may be silent within a page.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,8 @@ pub(super) struct Stored {
     pub(super) subject: String,
     pub(super) sequence: u64,
     pub(super) payload: Bytes,
+    /// In a bucket: that its key was deleted, as NATS's own tools do.
+    pub(super) deleted: bool,
 }
 
 /// What a replica gave.
@@ -53,6 +57,8 @@ struct GotMessage {
     seq: u64,
     #[serde(default)]
     data: String,
+    #[serde(default)]
+    hdrs: String,
 }
 
 #[derive(Deserialize)]
@@ -88,10 +94,13 @@ impl Wire {
 
     async fn get(&self, stream: &str, what: Value) -> Result<Option<Stored>> {
         let got: Got = self.api(&format!("$JS.API.STREAM.MSG.GET.{stream}"), &what).await?;
-        let Some(GotMessage { subject, seq, data }) = got.message else { return Ok(None) };
-        let payload = STANDARD.decode(data);
-        let payload = payload.map_err(|error| failure::damaged(&self.place, seq, format!("its data: {error}")))?;
-        Ok(Some(Stored { subject, sequence: seq, payload: payload.into() }))
+        let Some(GotMessage { subject, seq, data, hdrs }) = got.message else { return Ok(None) };
+        let decode = |part: &str, what: &str| {
+            let bytes = STANDARD.decode(part);
+            bytes.map_err(|error| failure::damaged(&self.place, seq, format!("its {what}: {error}")))
+        };
+        let deleted = String::from_utf8_lossy(&decode(&hdrs, "headers")?).contains(OPERATION);
+        Ok(Some(Stored { subject, sequence: seq, payload: decode(&data, "data")?.into(), deleted }))
     }
 
     /// Asks JetStream for something that changes nothing.
@@ -199,7 +208,8 @@ impl Wire {
                 page.more = !page.messages.is_empty();
                 break;
             }
-            page.messages.push(Stored { subject: subject.as_str().to_owned(), sequence, payload: message.payload });
+            let (subject, deleted) = (subject.as_str().to_owned(), headers.get(OPERATION).is_some());
+            page.messages.push(Stored { subject, sequence, payload: message.payload, deleted });
         }
         page
     }

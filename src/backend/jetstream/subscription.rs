@@ -38,6 +38,8 @@ pub struct JetStreamSubscription {
     read: Position,
     /// Everything up to here that was asked for has been given out.
     given: Position,
+    /// The number of the message that says where the cursor is, as far as is known here.
+    acknowledged: u64,
 }
 
 impl std::fmt::Debug for JetStreamSubscription {
@@ -48,16 +50,16 @@ impl std::fmt::Debug for JetStreamSubscription {
 
 impl JetStreamSubscription {
     pub(super) async fn open(inner: Arc<Inner>, subscribe: Subscribe) -> Result<JetStreamSubscription> {
-        let start = match &subscribe.start {
-            Start::Beginning => Position::START,
-            Start::After(position) => *position,
+        let (start, acknowledged) = match &subscribe.start {
+            Start::Beginning => (Position::START, 0),
+            Start::After(position) => (*position, 0),
             Start::Cursor(name) => inner.load_cursor(name).await?,
         };
         let subjects = inner.subjects(subscribe.stream.as_ref(), subscribe.category.as_deref());
         let stored = subjects.replacen(&inner.log, &format!("{}.stored", inner.log), 1);
         let hints = inner.wire.hear(stored).await?;
-        let newest = Position::START;
-        Ok(JetStreamSubscription { inner, subscribe, hints, page: VecDeque::new(), newest, read: start, given: start })
+        let (page, newest) = (VecDeque::new(), Position::START);
+        Ok(JetStreamSubscription { inner, subscribe, hints, page, newest, read: start, given: start, acknowledged })
     }
 
     /// Reads on until there is an event in the page.
@@ -95,12 +97,13 @@ impl JetStreamSubscription {
         Ok(())
     }
 
-    async fn acknowledge_now(&self, position: Position) -> Result<()> {
+    async fn acknowledge_now(&mut self, position: Position) -> Result<()> {
         let Start::Cursor(name) = &self.subscribe.start else { return Err(InvalidInput::NoCursor.into()) };
         if position > self.given {
             return Err(InvalidInput::NotGivenOut { position, given: self.given }.into());
         }
-        self.inner.save_cursor(name, position).await
+        self.acknowledged = self.inner.save_cursor(name, position, self.acknowledged).await?;
+        Ok(())
     }
 }
 

@@ -3,18 +3,19 @@
 //! A server of NATS syncs every two minutes unless it is told otherwise, and acknowledges at once: what it acknowledged before a power cut is
 //! gone behind it. It says what it was told over HTTP, under `/varz` of its monitoring address, and nowhere else. What is not known counts as
 //! not synced.
+//!
+//! A server that does not answer is known all the same when most of its cluster answer and none of them is connected to it (`/routez`): it
+//! acknowledges nothing now. When it comes back it is like any that is started again later, with whatever settings: the look is at those of now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use futures_util::future::{join, join_all};
 use serde::Deserialize;
-use tokio::{net::TcpStream, time};
 
-/// Largest answer that is read.
-const ANSWER_BYTES: usize = 4 << 20;
+use super::monitor;
 
 /// What is read of `/varz`.
 #[derive(Debug, Deserialize)]
@@ -45,30 +46,54 @@ struct Meta {
     cluster_size: usize,
 }
 
+#[derive(Debug, Default, Deserialize)]
+struct Routez {
+    #[serde(default)]
+    routes: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    remote_id: String,
+    #[serde(default)]
+    remote_name: String,
+}
+
+/// A server that has answered, and the others of its cluster that it is connected to.
+type Server = (Varz, Vec<Route>);
+
 /// Why the servers may acknowledge before they sync; `None` when they are known not to. `connected` is the id of the server that the store
 /// is connected to.
 pub(super) async fn why_not(monitors: &[String], connected: &str, patience: Duration) -> Option<String> {
     if monitors.is_empty() {
         return Some("the store's address names no monitoring address".to_owned());
     }
-    let mut servers = Vec::new();
-    for monitor in monitors {
-        let answer = time::timeout(patience, varz(monitor)).await;
-        match answer.unwrap_or_else(|_| Err(format!("no answer within {patience:?}"))) {
+    let monitors: BTreeSet<&String> = monitors.iter().collect();
+    let asked = monitors.iter().map(|host| async {
+        let (varz, routez) =
+            join(monitor::ask::<Varz>(host, "/varz", patience), monitor::ask::<Routez>(host, "/routez", patience))
+                .await;
+        Ok((varz?, routez?.routes))
+    });
+    let (mut servers, mut silent) = (Vec::new(), Vec::new());
+    for answer in join_all(asked).await {
+        match answer {
             Ok(server) => servers.push(server),
-            Err(error) => return Some(format!("http://{monitor}/varz: {error}")),
+            Err(error) => silent.push(error),
         }
     }
-    judge(&servers, connected)
+    judge(&servers, &silent, connected)
 }
 
-fn judge(servers: &[Varz], connected: &str) -> Option<String> {
-    let servers: BTreeMap<&str, &Varz> = servers.iter().map(|server| (server.server_id.as_str(), server)).collect();
+fn judge(servers: &[Server], silent: &[String], connected: &str) -> Option<String> {
+    let servers: BTreeMap<&str, &Server> = servers.iter().map(|server| (server.0.server_id.as_str(), server)).collect();
+    let silence = silent.first().cloned();
     if !servers.contains_key(connected) {
-        return Some("the server that answers the store is none of those at the monitoring addresses".to_owned());
+        let stranger = "the server that answers the store is none of those at the monitoring addresses".to_owned();
+        return Some(silence.unwrap_or(stranger));
     }
     let mut clusters = BTreeMap::new();
-    for server in servers.values() {
+    for (server, _) in servers.values() {
         let name = &server.server_name;
         let Some(JetStream { config: Some(config), meta }) = &server.jetstream else {
             return Some(format!("server {name} does not say how it keeps JetStream"));
@@ -80,66 +105,77 @@ fn judge(servers: &[Varz], connected: &str) -> Option<String> {
         let known: &mut (usize, usize) = clusters.entry(cluster).or_default();
         *known = (known.0 + 1, known.1.max(size));
     }
-    match clusters.values().next() {
-        Some((named, size)) if clusters.len() == 1 && named == size => None,
-        Some((named, size)) if clusters.len() == 1 => {
-            Some(format!("the cluster has {size} servers, and {named} of their monitoring addresses are given"))
-        }
-        _ => Some("the monitoring addresses are those of several clusters".to_owned()),
-    }
-}
-
-async fn varz(host: &str) -> Result<Varz, String> {
-    let socket = TcpStream::connect(host).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
-    let request = Request::get("/varz").header(header::HOST, host).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| error.to_string())?;
-    let asking = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        if !response.status().is_success() {
-            return Err(format!("it answered {}", response.status()));
-        }
-        let body =
-            Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|error| error.to_string())?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())
+    let (named, size) = match (clusters.values().next(), clusters.len()) {
+        (Some(known), 1) => *known,
+        _ => return Some("the monitoring addresses are those of several clusters".to_owned()),
     };
-    let driving = async {
-        // How it ends is heard by who asks.
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answer = asking => answer,
-        never = driving => never,
+    if named == size {
+        return None;
     }
+    if named + silent.len() < size {
+        let named = named + silent.len();
+        return Some(format!("the cluster has {size} servers, and {named} of their monitoring addresses are given"));
+    }
+    let silence = silence.unwrap_or_default();
+    let routes = || servers.values().flat_map(|(_, routes)| routes);
+    if let Some(other) = routes().find(|route| !servers.contains_key(route.remote_id.as_str())) {
+        return Some(format!("{silence}; and the others are connected to server {}", other.remote_name));
+    }
+    (named * 2 <= size).then_some(silence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn server(id: &str, sync_always: bool, cluster: Option<(&str, usize)>) -> Varz {
+    fn server(id: &str, sync_always: bool, cluster: Option<(&str, usize)>) -> Server {
         let meta = cluster.map(|(name, cluster_size)| Meta { name: name.into(), cluster_size });
         let jetstream = Some(JetStream { config: Some(Config { sync_always }), meta });
-        Varz { server_id: id.into(), server_name: id.to_uppercase(), jetstream }
+        (Varz { server_id: id.into(), server_name: id.to_uppercase(), jetstream }, Vec::new())
+    }
+
+    /// A server with routes to others.
+    fn to(others: &[&str], (varz, _): Server) -> Server {
+        let route = |id: &&str| Route { remote_id: (*id).into(), remote_name: id.to_uppercase() };
+        (varz, others.iter().map(route).collect())
     }
 
     #[test]
     fn only_servers_of_which_all_are_known_to_sync_always_are_synced() {
         let of = |id| server(id, true, Some(("c", 3)));
-        assert_eq!(judge(&[server("a", true, None)], "a"), None);
-        assert_eq!(judge(&[of("a"), of("b"), of("c")], "b"), None);
+        assert_eq!(judge(&[server("a", true, None)], &[], "a"), None);
+        assert_eq!(judge(&[to(&["b", "c"], of("a")), of("b"), of("c")], &[], "b"), None);
         for (servers, why) in [
             (vec![server("a", false, None)], "server A syncs from time to time only"),
             (vec![server("b", true, None)], "none of those"),
-            (vec![Varz { jetstream: None, ..server("a", true, None) }], "does not say"),
+            (vec![(Varz { jetstream: None, ..server("a", true, None).0 }, vec![])], "does not say"),
             (vec![of("a"), of("b")], "has 3 servers, and 2 of"),
             (vec![of("a"), of("b"), of("b")], "has 3 servers, and 2 of"),
             (vec![of("a"), of("b"), server("c", false, Some(("c", 3)))], "server C syncs from time to time only"),
             (vec![of("a"), of("b"), server("c", true, Some(("d", 3)))], "several clusters"),
             (vec![of("a"), of("b"), server("c", true, None)], "several clusters"),
         ] {
-            let said = judge(&servers, "a").unwrap();
+            let said = judge(&servers, &[], "a").unwrap();
+            assert!(said.contains(why), "{said} instead of {why}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_known_when_most_others_do_and_none_is_connected_to_it() {
+        let of = |id, others: &[&str]| to(others, server(id, true, Some(("c", 3))));
+        let silent = |count: usize| vec!["no answer".to_owned(); count];
+        assert_eq!(judge(&[of("a", &["b"]), of("b", &["a"])], &silent(1), "a"), None);
+        for (servers, silent, why) in [
+            (
+                vec![of("a", &["b"]), of("b", &["a", "c"])],
+                silent(1),
+                "no answer; and the others are connected to server C",
+            ),
+            (vec![of("a", &[])], silent(2), "no answer"),
+            (vec![of("a", &[])], silent(1), "has 3 servers, and 2 of"),
+            (vec![of("b", &[])], silent(2), "no answer"),
+        ] {
+            let said = judge(&servers, &silent, "a").unwrap();
             assert!(said.contains(why), "{said} instead of {why}");
         }
     }

@@ -14,7 +14,10 @@ use serde::Deserialize;
 use tokio::{sync::watch, time};
 use uuid::Uuid;
 
-use super::failure::{ApiError, Sorted};
+use super::{
+    failure::{ApiError, Sorted},
+    monitor,
+};
 use crate::error::{Error, Result};
 
 /// How long the first attempt may take; each next one may take twice as long as the one before, up to the last.
@@ -22,6 +25,9 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long servers may take to say what is wrong with them.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(1);
 
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
@@ -36,6 +42,8 @@ pub(super) struct Wire {
     pub(super) request_time: Duration,
     /// Counts lost connections.
     pub(super) lost: watch::Receiver<u64>,
+    /// `HOST:PORT` of the servers' monitoring.
+    pub(super) monitors: Vec<String>,
     /// What a server or the client said last of what went wrong.
     pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
@@ -145,6 +153,19 @@ impl Wire {
         Error::Unavailable { server: self.place.clone(), reason }
     }
 
+    /// An error with what the servers say is wrong with them, if it is that they did not answer: one whose disk is full says nothing else.
+    pub(super) async fn explained(&self, error: Error) -> Error {
+        let (Error::OutcomeUnknown { .. } | Error::Unavailable { .. }) = &error else { return error };
+        let Some(ailing) = monitor::ailing(&self.monitors, MONITOR_PATIENCE).await else { return error };
+        match error {
+            Error::OutcomeUnknown { reason } => Error::OutcomeUnknown { reason: format!("{reason}; {ailing}").into() },
+            Error::Unavailable { server, reason } => {
+                Error::Unavailable { server, reason: format!("{reason}; {ailing}") }
+            }
+            other => other,
+        }
+    }
+
     /// One attempt.
     pub(super) async fn ask(
         &self,
@@ -250,6 +271,33 @@ impl Wire {
             match self.publish(&message, time).await? {
                 Published::Stored(_) => return Ok(()),
                 Published::Moved => trying.pause("the subject moved on".to_owned()).await?,
+                Published::NotTaken(said) => trying.pause(said).await?,
+                Published::Unheard(said) => trying.unheard(said).await?,
+            }
+        }
+    }
+
+    /// Publishes one message in place of the newest of its subject, which may be the one of a number, until it is stored; its own number. An attempt
+    /// that arrives after the message is stored is refused.
+    ///
+    /// # Errors
+    ///
+    /// When it is not stored in time, or refused.
+    pub(super) async fn replace(&self, stream: &str, subject: String, mut before: u64, payload: Bytes) -> Result<u64> {
+        let mut trying = self.trying();
+        loop {
+            let message = [Outgoing { subject: subject.clone(), expected: Some(before), payload: payload.clone() }];
+            let time = trying.attempt();
+            match self.publish(&message, time).await? {
+                Published::Stored(sequence) => return Ok(sequence),
+                Published::Moved => {
+                    before = match self.newest(stream, &subject).await {
+                        Ok(newest) => newest.map_or(0, |newest| newest.sequence),
+                        Err(Error::Unavailable { reason, .. }) => return Err(trying.given_up(reason)),
+                        Err(error) => return Err(error),
+                    };
+                    trying.pause("others were always faster".to_owned()).await?;
+                }
                 Published::NotTaken(said) => trying.pause(said).await?,
                 Published::Unheard(said) => trying.unheard(said).await?,
             }

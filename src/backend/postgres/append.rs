@@ -1,6 +1,7 @@
 //! Appends: one call of the function `factlog_append`, which is one transaction. What it refuses is judged by what the streams hold.
 
 use deadpool_postgres::ClientWrapper;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -25,11 +26,15 @@ const SAME_IDS: &str = "SELECT position, stream_id, version, event_id, event_typ
 
 pub(super) const VERSION: &str = "SELECT coalesce(max(version), 0) FROM events WHERE stream_id = $1";
 
-/// Appends, all or nothing.
-pub(super) async fn append(server: &Server, appends: &[StreamAppend]) -> Result<Vec<Appended>> {
-    StreamAppend::check(appends)?;
+/// Appends, all or nothing, until the deadline.
+pub(super) async fn append(
+    server: &Server,
+    kind: Kind,
+    deadline: Instant,
+    appends: &[StreamAppend],
+) -> Result<Vec<Appended>> {
     server
-        .ask(Kind::Changes, |client| async move {
+        .ask_until(kind, deadline, |client| async move {
             if let Some(appended) = store(server, &client, appends).await? {
                 return Ok(appended);
             }
@@ -38,6 +43,15 @@ pub(super) async fn append(server: &Server, appends: &[StreamAppend]) -> Result<
             first_answers.ok_or_else(|| Failure::Crossed("others append to the same streams all the time".into()))
         })
         .await
+}
+
+/// Appends, all or nothing; none, if one of them was refused.
+pub(super) async fn store_all(
+    server: &Server,
+    deadline: Instant,
+    appends: &[StreamAppend],
+) -> Result<Option<Vec<Appended>>> {
+    server.ask_until(Kind::Changes, deadline, |client| async move { store(server, &client, appends).await }).await
 }
 
 /// Stores the events if each stream is as expected and none of them may be there.

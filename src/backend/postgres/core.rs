@@ -12,11 +12,13 @@ use super::{
     failure::Failure,
     server::{Kind, Server},
     settled::{self, Looked},
+    together::Door,
 };
 use crate::{error::Result, event_store::Watchers, version::Position};
 
 pub(super) struct Core {
     pub(super) server: Arc<Server>,
+    pub(super) door: Door,
     /// All up to here was settled when somebody looked, and stays so.
     settled: AtomicU64,
     /// A page was cut by its bytes: the database is to cut the next ones.
@@ -31,9 +33,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(server: Server) -> Core {
+    pub(super) fn new(server: Server, door: Door) -> Core {
         Core {
             server: Arc::new(server),
+            door,
             settled: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             watchers: Arc::default(),

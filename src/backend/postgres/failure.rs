@@ -10,7 +10,7 @@ use tokio_postgres::{
 
 use crate::{
     error::Error,
-    postgres::{Address, explained},
+    postgres::{Address, explained, untrusted},
 };
 
 /// Why an attempt failed.
@@ -63,6 +63,9 @@ impl Failure {
         if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied) {
             return Failure::Final(Error::ReadOnly { path: address.to_string().into() });
         }
+        if let Some(reason) = untrusted(error) {
+            return address.unusable(reason).into();
+        }
         let reason = explained(error);
         if reason.contains("password missing") {
             return Failure::Final(Error::Unauthorized {
@@ -79,6 +82,10 @@ impl Failure {
         let class = &code.code()[..2];
         if *code == SqlState::INVALID_CATALOG_NAME {
             return address.unusable(format!("{message}: make it with `createdb`, or name another")).into();
+        }
+        if class == "28" && message.contains("no encryption") {
+            let reason = format!("{address}: {message}: with ?sslmode=require behind the address it is encrypted");
+            return Error::Unauthorized { reason }.into();
         }
         if class == "28" {
             let reason =

@@ -1,7 +1,8 @@
-//! A store in a PostgreSQL database, 13 or later: tables `events` and `snapshots`, a transaction for each append, a pool of connections.
+//! A store in a PostgreSQL database, 13 or later: tables `events` and `snapshots`, each append whole in one transaction, a pool of connections.
 //!
 //! ```text
 //!   PostgresStore     what applications call: futures for any runtime
+//!     together        appends that have to wait go together
 //!     append          one call of a function of the database: checked, numbered and stored in one round trip
 //!     read            pages, by the index that fits what is asked
 //!     settled         up to which position no event can come any more
@@ -16,7 +17,8 @@
 //! Invariants:
 //!
 //! - two writers cannot pass the same check: the unique key (stream, version) lets one of them in;
-//! - an append is one statement, and so one transaction: none is ever left open while a client is away;
+//! - an append is in one statement, and so in one transaction, alone or with others that waited with it: none is ever left open while a
+//!   client is away;
 //! - a reader of the log is given an event only when no event with a lower position can come any more;
 //! - an append whose answer was lost is made again with the same event ids, and recognised: it is stored once;
 //! - what ends with [`crate::Error::Unavailable`] was not stored; what may have been ends with [`crate::Error::OutcomeUnknown`];
@@ -45,6 +47,7 @@ mod snapshot;
 mod store;
 mod subscription;
 mod tail;
+mod together;
 
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

@@ -195,7 +195,7 @@ async fn rows(
 
 /// Events from rows of [`COLUMNS`], all in one buffer.
 pub(super) fn events(rows: &[Row]) -> Result<Vec<RecordedEvent>> {
-    let mut buffer = Vec::new();
+    let mut buffer = Vec::with_capacity(rows.iter().map(Row::raw_size_bytes).sum());
     let mut places = Vec::with_capacity(rows.len());
     for row in rows {
         let start = buffer.len();

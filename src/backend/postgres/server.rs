@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{ClientWrapper, Hook, HookError, Object, Pool, Runtime};
+use deadpool_postgres::{ClientWrapper, Hook, HookError, Object, Pool, QueueMode, Runtime};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::{Client, Error as SqlError, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -41,6 +41,8 @@ const FOUND: &str =
 pub(super) enum Kind {
     Reads,
     Changes,
+    /// It may have been asked for before.
+    Repeated,
 }
 
 /// A connection of the pool, while something is done on it.
@@ -50,16 +52,26 @@ pub(super) struct Connection {
     closing: AtomicBool,
 }
 
+/// Gives it back when it is dropped. Who drops what is done on it before that has ended does not want what is still on its way.
+struct Lent {
+    connection: Option<Arc<Connection>>,
+    ended: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(Connection { object, closing }) = self.connection.take().and_then(Arc::into_inner)
+            && (!self.ended || closing.into_inner())
+        {
+            drop(Object::take(object));
+        }
+    }
+}
+
 impl Connection {
     /// Nobody wants what is still on its way: it is closed, not read.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-    }
-
-    fn end(self) {
-        if self.closing.into_inner() {
-            drop(Object::take(self.object));
-        }
     }
 }
 
@@ -87,6 +99,8 @@ impl Server {
         let pool = Pool::builder(manager(&options.config, tls.as_ref()))
             .max_size(options.pool_size)
             .create_timeout(Some(options.connect_time))
+            // The one that was used last is still warm, on both sides; and those that are not needed stay unused.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
@@ -163,15 +177,32 @@ impl Server {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let deadline = Instant::now() + self.options.request_time;
-        let (mut pause, mut asked) = (PAUSES.0, false);
+        self.ask_until(kind, self.deadline(), run).await
+    }
+
+    /// When the time of a request that begins now is over.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.request_time
+    }
+
+    /// As [`Server::ask`], until then.
+    pub(super) async fn ask_until<T, F>(
+        &self,
+        kind: Kind,
+        deadline: Instant,
+        run: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let (mut pause, mut asked) = (PAUSES.0, kind == Kind::Repeated);
         loop {
             let failed = match self.attempt(deadline, &run).await {
                 Ok(done) => return Ok(done),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Crossed(reason)) => reason,
                 Err(Failure::Lost { reason, asked: now }) => {
-                    asked |= now && kind == Kind::Changes;
+                    asked |= now && kind != Kind::Reads;
                     reason
                 }
             };
@@ -195,15 +226,14 @@ impl Server {
         let silent =
             |asked| Failure::Lost { reason: format!("no answer within {:?}", self.options.request_time), asked };
         let client = timeout_at(deadline, self.client()).await.map_err(|_| silent(false))??;
+        if Instant::now() >= deadline {
+            // It may have waited for others: what would not be waited for is not asked.
+            return Err(silent(false));
+        }
         let client = Arc::new(client);
-        let done = timeout_at(deadline, run(client.clone())).await;
-        if done.is_err() {
-            // Nobody should wait behind what this connection still waits for.
-            client.close();
-        }
-        if let Some(client) = Arc::into_inner(client) {
-            client.end();
-        }
+        let mut lent = Lent { connection: Some(client.clone()), ended: false };
+        let done = timeout_at(deadline, run(client)).await;
+        lent.ended = done.is_ok();
         done.unwrap_or_else(|_| Err(silent(true)))
     }
 

@@ -3,8 +3,14 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    append, core::Core, options::PostgresOptions, read, server::Server, snapshot, subscription::PostgresSubscription,
+    core::Core,
+    options::PostgresOptions,
+    read,
+    server::Server,
+    snapshot,
+    subscription::PostgresSubscription,
     tail,
+    together::{self, Door},
 };
 use crate::{
     error::{Error, Result},
@@ -62,9 +68,11 @@ impl PostgresStore {
             .map_err(|error| unavailable(format!("cannot start a thread for the client: {error}")))?;
         let connecting = runtime.run(Server::connect(options));
         let server = connecting.await.unwrap_or_else(|| Err(unavailable("the client was closed".into())))?;
-        let core = Arc::new(Core::new(server));
+        let (door, waiting) = Door::new(server.options.pool_size);
+        let core = Arc::new(Core::new(server, door));
         runtime.spawn(core.server.clone().close_idle());
         runtime.spawn(tail::tell(core.clone()));
+        runtime.spawn(together::gather(core.clone(), waiting));
         Ok(PostgresStore { inner: Arc::new(Inner { core, runtime }) })
     }
 
@@ -90,17 +98,17 @@ impl PostgresStore {
         })
     }
 
-    /// Does something on the store's runtime, when it is asked for the first time.
-    pub(super) fn run<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> BoxFuture<'static, Result<T>> {
-        let store = self.clone();
-        Box::pin(async move { store.begin(task).await })
+    /// Does something as if on the store's runtime, on the thread of whoever waits for it.
+    pub(super) fn run<'a, T: Send + 'a>(
+        &'a self,
+        task: impl Future<Output = Result<T>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T>> {
+        Box::pin(self.inner.runtime.within(task))
     }
 
-    async fn append_now(core: Arc<Core>, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
-        let appended = append::append(&core.server, &appends).await?;
+    async fn append_now(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
+        let core = self.core();
+        let appended = together::append(core, appends).await?;
         core.appended.notify_one();
         Ok(appended)
     }
@@ -118,37 +126,31 @@ impl EventStore for PostgresStore {
         events: Vec<NewEvent>,
     ) -> BoxFuture<'a, Result<Appended>> {
         let appends = vec![StreamAppend::new(stream.clone(), expected, events)];
-        let core = self.core().clone();
-        self.run(async move { PostgresStore::append_now(core, appends).await.map(|appended| appended[0]) })
+        self.run(async move { self.append_now(appends).await.map(|appended| appended[0]) })
     }
 
     fn append_streams(&self, appends: Vec<StreamAppend>) -> BoxFuture<'_, Result<Vec<Appended>>> {
-        self.run(PostgresStore::append_now(self.core().clone(), appends))
+        self.run(self.append_now(appends))
     }
 
     fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        let core = self.core().clone();
-        self.run(async move { read::read_stream(&core, &read).await })
+        self.run(async move { read::read_stream(self.core(), &read).await })
     }
 
     fn read_all(&self, read: ReadAll) -> BoxFuture<'_, Result<Vec<RecordedEvent>>> {
-        let core = self.core().clone();
-        self.run(async move { read::read_all(&core, &read).await })
+        self.run(async move { read::read_all(self.core(), &read).await })
     }
 
     fn stream_version<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Version>> {
-        let (core, stream) = (self.core().clone(), stream.clone());
-        self.run(async move { read::version(&core, &stream).await })
+        self.run(read::version(self.core(), stream))
     }
 
     fn last_position(&self) -> BoxFuture<'_, Result<Position>> {
-        let core = self.core().clone();
-        self.run(async move { Ok(core.looked().await?.newest) })
+        self.run(async move { Ok(self.core().looked().await?.newest) })
     }
 
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<()>> {
-        let core = self.core().clone();
-        self.run(async move { snapshot::save(&core, &snapshot).await })
+        self.run(async move { snapshot::save(self.core(), &snapshot).await })
     }
 
     fn load_snapshot<'a>(
@@ -156,19 +158,17 @@ impl EventStore for PostgresStore {
         stream: &'a StreamName,
         at_or_below: Version,
     ) -> BoxFuture<'a, Result<LoadedSnapshot>> {
-        let (core, stream) = (self.core().clone(), stream.clone());
-        self.run(async move { snapshot::load(&core, &stream, at_or_below).await })
+        self.run(snapshot::load(self.core(), stream, at_or_below))
     }
 
     fn subscribe(&self, subscribe: Subscribe) -> BoxFuture<'_, Result<Box<dyn EventSubscription>>> {
-        let store = self.clone();
         self.run(async move {
-            let core = store.core();
+            let core = self.core();
             if !core.followed.swap(true, Ordering::SeqCst) {
-                store.inner.runtime.spawn(tail::listen(core.clone()));
-                store.inner.runtime.spawn(tail::follow(core.clone()));
+                self.inner.runtime.spawn(tail::listen(core.clone()));
+                self.inner.runtime.spawn(tail::follow(core.clone()));
             }
-            let subscription = PostgresSubscription::begin(store.clone(), subscribe).await?;
+            let subscription = PostgresSubscription::begin(self.clone(), subscribe).await?;
             Ok(Box::new(subscription) as Box<dyn EventSubscription>)
         })
     }

@@ -38,6 +38,8 @@ pub(super) struct PostgresSubscription {
     read: Position,
     /// Everything up to here that was asked for has been given out.
     given: Position,
+    /// Where the cursor is, as far as is known here.
+    acknowledged: Position,
 }
 
 impl PostgresSubscription {
@@ -50,7 +52,8 @@ impl PostgresSubscription {
         };
         let watcher = core.watchers.register(Vec::new());
         let (page, coming) = (VecDeque::new(), None);
-        Ok(PostgresSubscription { store, subscribe, watcher, page, coming, read: start, given: start })
+        let (read, given, acknowledged) = (start, start, start);
+        Ok(PostgresSubscription { store, subscribe, watcher, page, coming, read, given, acknowledged })
     }
 
     /// Begins to read what is behind the page, if there is anything.
@@ -116,8 +119,13 @@ impl EventSubscription for PostgresSubscription {
             let ahead = InvalidInput::NotGivenOut { position, given: self.given };
             return Box::pin(std::future::ready(Err(ahead.into())));
         }
-        let (core, name) = (self.store.core().clone(), name.clone());
-        self.store.run(async move { cursor::save(&core, &name, position).await })
+        let before = self.acknowledged;
+        let (store, name, acknowledged) = (&self.store, name.clone(), &mut self.acknowledged);
+        Box::pin(async move {
+            store.run(cursor::save(store.core(), &name, position, before)).await?;
+            *acknowledged = position;
+            Ok(())
+        })
     }
 
     fn position(&self) -> Position {

@@ -1,17 +1,23 @@
-//! The row of a projection in the table `projections`.
+//! The tables `projections` and `failed_events`.
 
-use uuid::Uuid;
+use std::collections::{HashMap, HashSet};
 
 use super::tables::PostgresTables;
 use crate::{
-    event::{EventId, Timestamp},
+    event::RecordedEvent,
     model::{
         ModelError,
-        projection::{Checkpoint, ReadModelState},
+        projection::Checkpoint,
+        sql::{
+            Statement,
+            bookkeeping::{self, number},
+            failed,
+        },
     },
     version::Position,
 };
 
+/// Payloads are kept as they are: a text of PostgreSQL cannot hold every character.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE projections (
         name TEXT PRIMARY KEY,
@@ -21,80 +27,86 @@ pub(super) const SCHEMA: &str = "
         rate DOUBLE PRECISION NOT NULL DEFAULT 0,
         taken_at BIGINT
     );
+    CREATE TABLE failed_events (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        projection TEXT NOT NULL,
+        position BIGINT NOT NULL,
+        event_id UUID NOT NULL,
+        stream TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        event_type TEXT NOT NULL,
+        event_data BYTEA NOT NULL,
+        error_message TEXT NOT NULL,
+        attempts BIGINT NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        resolved_at TEXT,
+        UNIQUE (projection, position)
+    );
+    CREATE INDEX failed_events_waiting ON failed_events (projection, stream, position) WHERE resolved_at IS NULL;
 ";
 
-/// A position as PostgreSQL holds it.
-pub(super) fn number(position: Position) -> i64 {
-    i64::try_from(position.get()).unwrap_or(i64::MAX)
-}
-
-/// The checkpoint of a projection and whether it is paused; `None` for one that has not been set up.
-pub(super) async fn place(tables: &PostgresTables, name: &str) -> Result<Option<(Checkpoint, bool)>, ModelError> {
-    find(tables, "SELECT position, event_id, paused FROM projections WHERE name = $1", name).await
-}
-
-/// The same, and nobody else takes events for the projection until the transaction has ended.
-pub(super) async fn lock(tables: &PostgresTables, name: &str) -> Result<(Checkpoint, bool), ModelError> {
+/// The checkpoint of a projection and whether it is paused. Nobody else takes events for it until the transaction has ended.
+pub(super) fn lock(projection: &str) -> Statement<'_, (Checkpoint, bool)> {
     let sql = "SELECT position, event_id, paused FROM projections WHERE name = $1 FOR UPDATE";
-    Ok(find(tables, sql, name).await?.unwrap_or_default())
+    Statement { sql, ..bookkeeping::place(projection) }
 }
 
-async fn find(tables: &PostgresTables, sql: &str, name: &str) -> Result<Option<(Checkpoint, bool)>, ModelError> {
-    let found = tables.rows(sql, &[&name]).await?;
-    let Some(row) = found.first() else { return Ok(None) };
-    let position = Position::new(tables.column::<i64>(row, 0)?.unsigned_abs());
-    let event = tables.column::<Option<Uuid>>(row, 1)?.map(EventId::from);
-    Ok(Some((Checkpoint { position, event }, tables.column(row, 2)?)))
+/// What stands in the way of the events of a page.
+pub(super) struct Obstacles {
+    /// Positions that are passed over.
+    resolved: HashSet<i64>,
+    /// The streams of the page with an event that waits, and the first version that does.
+    waiting: HashMap<String, i64>,
 }
 
-/// Adds a projection that has taken nothing yet.
-pub(super) async fn add(tables: &PostgresTables, name: &str) -> Result<(), ModelError> {
-    tables.execute("INSERT INTO projections (name, position) VALUES ($1, 0)", &[&name]).await.map(drop)
-}
+impl Obstacles {
+    /// For these events, which lie behind `after`.
+    pub(super) async fn find(
+        tables: &PostgresTables,
+        projection: &str,
+        after: Position,
+        events: &[RecordedEvent],
+    ) -> Result<Obstacles, ModelError> {
+        let to = events.last().map_or(after, RecordedEvent::position);
+        // A row without a position says that something waits, which is not often so.
+        let sql = "
+            SELECT position FROM failed_events
+            WHERE projection = $1 AND position > $2 AND position <= $3 AND resolved_at IS NOT NULL
+            UNION ALL
+            (SELECT NULL FROM failed_events WHERE projection = $1 AND resolved_at IS NULL LIMIT 1)";
+        let mut obstacles = Obstacles { resolved: HashSet::new(), waiting: HashMap::new() };
+        let mut any_waits = false;
+        for row in tables.rows(sql, &[&projection, &number(after), &number(to)]).await? {
+            match tables.column(&row, 0)? {
+                Some(position) => drop(obstacles.resolved.insert(position)),
+                None => any_waits = true,
+            }
+        }
+        if any_waits {
+            let streams: HashSet<&str> = events.iter().map(RecordedEvent::stream_str).collect();
+            let sql = "SELECT DISTINCT ON (stream) stream, version FROM failed_events
+                 WHERE projection = $1 AND stream = ANY($2) AND resolved_at IS NULL ORDER BY stream, position";
+            for row in tables.rows(sql, &[&projection, &Vec::from_iter(streams)]).await? {
+                obstacles.waiting.insert(tables.column(&row, 0)?, tables.column(&row, 1)?);
+            }
+        }
+        Ok(obstacles)
+    }
 
-/// Moves a projection to a checkpoint.
-pub(super) async fn move_to(tables: &PostgresTables, name: &str, checkpoint: Checkpoint) -> Result<(), ModelError> {
-    let sql = "UPDATE projections SET position = $2, event_id = $3 WHERE name = $1";
-    let event = checkpoint.event.map(|id| id.as_uuid());
-    tables.execute(sql, &[&name, &number(checkpoint.position), &event]).await.map(drop)
-}
-
-/// The same, and notes how many events a second a projection takes now.
-pub(super) async fn advance(
-    tables: &PostgresTables,
-    name: &str,
-    checkpoint: Checkpoint,
-    rate: f64,
-) -> Result<(), ModelError> {
-    let sql = "UPDATE projections SET position = $2, event_id = $3, rate = $4, taken_at = $5 WHERE name = $1";
-    let (event, now) = (checkpoint.event.map(|id| id.as_uuid()), Timestamp::now().as_micros());
-    tables.execute(sql, &[&name, &number(checkpoint.position), &event, &rate, &now]).await.map(drop)
-}
-
-pub(super) async fn set_paused(tables: &PostgresTables, name: &str, paused: bool) -> Result<(), ModelError> {
-    tables.execute("UPDATE projections SET paused = $2 WHERE name = $1", &[&name, &paused]).await.map(drop)
-}
-
-/// Everything that is known of a projection; `None` for one that has not been set up.
-pub(super) async fn state(tables: &PostgresTables, name: &str) -> Result<Option<ReadModelState>, ModelError> {
-    // One statement, so that all is of one state.
-    let sql = "
-        SELECT position, event_id, paused, rate, taken_at, waiting.failed, waiting.newest
-        FROM projections, LATERAL (
-            SELECT count(*) AS failed, max(position) AS newest FROM failed_events
-            WHERE projection = projections.name AND resolved_at IS NULL
-        ) AS waiting
-        WHERE name = $1";
-    let found = tables.rows(sql, &[&name]).await?;
-    let Some(row) = found.first() else { return Ok(None) };
-    let position: i64 = tables.column(row, 0)?;
-    let event = tables.column::<Option<Uuid>>(row, 1)?.map(EventId::from);
-    Ok(Some(ReadModelState {
-        checkpoint: Checkpoint { position: Position::new(position.unsigned_abs()), event },
-        paused: tables.column(row, 2)?,
-        failed: tables.column::<i64>(row, 5)?.unsigned_abs(),
-        stopped: tables.column::<Option<i64>>(row, 6)? > Some(position),
-        rate: tables.column(row, 3)?,
-        taken_at: tables.column::<Option<i64>>(row, 4)?.map(Timestamp::from_micros),
-    }))
+    /// Whether an event takes no effect now; it is parked then if it has to wait.
+    pub(super) async fn hold(
+        &self,
+        tables: &PostgresTables,
+        projection: &str,
+        event: &RecordedEvent,
+    ) -> Result<bool, ModelError> {
+        if self.resolved.contains(&number(event.position())) {
+            return Ok(true);
+        }
+        let Some(first) = self.waiting.get(event.stream_str()) else { return Ok(false) };
+        let error = format!("waits for version {first} of its stream");
+        tables.say(failed::record(projection, event, &error, 0)).await?;
+        Ok(true)
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{error::Error, fmt, io, sync::Arc};
 
-use crate::{error::Action, postgres::explained};
+use crate::{
+    error::Action,
+    postgres::{explained, untrusted},
+};
 
 /// Why a PostgreSQL database did not do what it was asked to do. Its text says where, what, and what to do.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ impl PostgresError {
             (Cause::NoConnection(_), _) => true,
             // Connections, deadlocks, limits, locks, shutting down and starting.
             (_, Some(code)) => ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03",
-            (Cause::Said(error), None) => !is_value(error) && !lacks_password(error) && !is_copy(error),
+            (Cause::Said(error), None) => {
+                !is_value(error) && !lacks_password(error) && !is_copy(error) && untrusted(error).is_none()
+            }
         }
     }
 
@@ -133,7 +138,7 @@ impl fmt::Display for PostgresError {
                         write!(f, ": {detail}")?;
                     }
                 }
-                None => f.write_str(&explained(error))?,
+                None => f.write_str(&untrusted(error).unwrap_or_else(|| explained(error)))?,
             },
         }
         self.advice().map_or(Ok(()), |advice| write!(f, "; {advice}"))

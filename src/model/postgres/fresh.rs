@@ -10,12 +10,13 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Object;
 use uuid::Uuid;
 
-use super::{bookkeeping, failed, projected::PostgresProjection, tables::PostgresTables, views::PostgresViews};
+use super::{bookkeeping::lock, projected::PostgresProjection, tables::PostgresTables, views::PostgresViews};
 use crate::{
     event_store::BoxFuture,
     model::{
         ModelError, Sleep, Timer,
         projection::{FreshTables, Projection, ReadModel},
+        sql::{bookkeeping::number, failed},
     },
 };
 
@@ -75,11 +76,11 @@ impl<P: Projection<PostgresTables> + 'static> Fresh<P> {
     async fn swap(&self, whatever: bool) -> Result<bool, ModelError> {
         let (name, from, to) = (self.building.name(), self.schema.as_str(), self.present.schema());
         let tables = self.present.begin().await?;
-        let (present, _) = bookkeeping::lock(&tables, name).await?;
+        let (present, _) = tables.ask_one(lock(name)).await?.unwrap_or_default();
         let sql = format!("SELECT position FROM {from}.projections WHERE name = $1");
         let own = tables.rows_once(&sql, &[&name]).await?;
         let own = own.first().map_or(Ok(0), |row| tables.column::<i64>(row, 0))?;
-        if !whatever && bookkeeping::number(present.position) > own {
+        if !whatever && number(present.position) > own {
             tables.roll_back().await?;
             return Ok(false);
         }

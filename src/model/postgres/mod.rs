@@ -36,7 +36,6 @@
 
 mod bookkeeping;
 mod error;
-mod failed;
 mod fresh;
 mod projected;
 mod server;

@@ -5,8 +5,7 @@ use std::{fmt, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
-    bookkeeping,
-    failed::{self, Obstacles},
+    bookkeeping::{Obstacles, lock},
     fresh::Fresh,
     tables::PostgresTables,
     views::PostgresViews,
@@ -19,6 +18,7 @@ use crate::{
         projection::{
             Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken,
         },
+        sql::{bookkeeping, failed},
     },
 };
 
@@ -53,17 +53,17 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
     /// Creates the tables with the first checkpoint; later calls only read.
     pub(super) async fn prepare_now(&self) -> Result<ReadModelState, ModelError> {
         let tables = self.views.begin().await?;
-        if let Some(state) = bookkeeping::state(&tables, self.name()).await? {
+        if let Some(state) = tables.ask_one(bookkeeping::state(self.name())).await? {
             tables.commit().await?;
             return Ok(state);
         }
         // Two who make the same table at once hinder each other.
         self.views.lock_schema(&tables).await?;
-        if bookkeeping::place(&tables, self.name()).await?.is_none() {
+        if tables.ask_one(bookkeeping::place(self.name())).await?.is_none() {
             self.projection.set_up(&tables)?;
-            bookkeeping::add(&tables, self.name()).await?;
+            tables.say(bookkeeping::add(self.name())).await?;
         }
-        let state = bookkeeping::state(&tables, self.name()).await?;
+        let state = tables.ask_one(bookkeeping::state(self.name())).await?;
         tables.commit().await?;
         Ok(state.unwrap_or_default())
     }
@@ -76,12 +76,12 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
         gather: bool,
     ) -> Result<Option<Taken>, ModelError> {
         let tables = self.views.begin_page(gather).await?;
-        let (found, paused) = bookkeeping::lock(&tables, self.name()).await?;
+        let (found, paused) = tables.ask_one(lock(self.name())).await?.unwrap_or_default();
         let (true, false, Some(last)) = (found == known, paused, events.last()) else {
             tables.roll_back().await?;
             return Ok(Some(if paused { Taken::Paused } else { Taken::UpTo(found) }));
         };
-        failed::forget_stopping(&tables, self.name(), known.position).await?;
+        tables.say(failed::forget_stopping(self.name(), known.position)).await?;
         let obstacles = Obstacles::find(&tables, self.name(), known.position, events).await?;
         for (index, event) in events.iter().enumerate() {
             if obstacles.hold(&tables, self.name(), event).await? {
@@ -99,7 +99,7 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
         }
         let reached = Checkpoint::from(last);
         let rate = self.meter.lock().add(events.len());
-        bookkeeping::advance(&tables, self.name(), reached, rate).await?;
+        tables.say(bookkeeping::advance(self.name(), reached, rate)).await?;
         tables.commit().await?;
         Ok(Some(Taken::UpTo(reached)))
     }
@@ -125,13 +125,13 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
         go_on: bool,
     ) -> Result<Checkpoint, ModelError> {
         let tables = self.views.begin().await?;
-        let (found, _) = bookkeeping::lock(&tables, self.name()).await?;
+        let (found, _) = tables.ask_one(lock(self.name())).await?.unwrap_or_default();
         let reached = if found != known {
             found
         } else {
-            failed::record(&tables, self.name(), event, &error.to_string(), attempts).await?;
+            tables.say(failed::record(self.name(), event, &error.to_string(), attempts)).await?;
             let reached = if go_on { Checkpoint::from(event) } else { known };
-            bookkeeping::move_to(&tables, self.name(), reached).await?;
+            tables.say(bookkeeping::move_to(self.name(), reached)).await?;
             reached
         };
         tables.commit().await?;
@@ -141,8 +141,8 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
 
     async fn take_waiting_now(&self, id: FailedId, event: &RecordedEvent) -> Result<Taken, ModelError> {
         let tables = self.views.begin().await?;
-        let (found, paused) = bookkeeping::lock(&tables, self.name()).await?;
-        let first = failed::first_waiting(&tables, self.name(), event.stream_str()).await?;
+        let (found, paused) = tables.ask_one(lock(self.name())).await?.unwrap_or_default();
+        let first = tables.ask_one(failed::first_waiting(self.name(), event.stream_str())).await?;
         let is_next =
             first.is_some_and(|first| first.id == id && first.event == event.id() && first.position <= found.position);
         if paused || !is_next {
@@ -153,22 +153,22 @@ impl<P: Projection<PostgresTables>> PostgresProjection<P> {
             let error = the_events(error)?;
             tables.roll_back().await?;
             let tables = self.views.begin().await?;
-            bookkeeping::lock(&tables, self.name()).await?;
-            failed::record(&tables, self.name(), event, &error.to_string(), 1).await?;
+            tables.ask(lock(self.name())).await?;
+            tables.say(failed::record(self.name(), event, &error.to_string(), 1)).await?;
             tables.commit().await?;
             return Ok(Taken::Failed { index: 0, error });
         }
-        failed::remove(&tables, id).await?;
+        tables.say(failed::remove(id)).await?;
         tables.commit().await?;
         Ok(Taken::UpTo(found))
     }
 
     async fn resolve_now(&self, id: FailedId) -> Result<FailedEvent, ModelError> {
         let tables = self.views.begin().await?;
-        bookkeeping::lock(&tables, self.name()).await?;
-        let resolved = failed::resolve(&tables, self.name(), id).await;
+        tables.ask(lock(self.name())).await?;
+        let resolved = tables.ask_one(failed::resolve(self.name(), id)).await?;
         tables.commit().await?;
-        resolved
+        resolved.ok_or(ModelError::NoFailedEvent { id })
     }
 }
 
@@ -211,7 +211,7 @@ impl<P: Projection<PostgresTables> + 'static> ReadModel for PostgresProjection<P
     fn failed_events(&self, resolved_too: bool) -> BoxFuture<'_, Result<Vec<FailedEvent>, ModelError>> {
         Box::pin(async move {
             let tables = self.views.begin().await?;
-            let failed = failed::list(&tables, self.name(), resolved_too).await?;
+            let failed = tables.ask(failed::list(self.name(), resolved_too)).await?;
             tables.commit().await?;
             Ok(failed)
         })
@@ -220,16 +220,16 @@ impl<P: Projection<PostgresTables> + 'static> ReadModel for PostgresProjection<P
     fn failed_event(&self, id: FailedId) -> BoxFuture<'_, Result<FailedEvent, ModelError>> {
         Box::pin(async move {
             let tables = self.views.begin().await?;
-            let failed = failed::find(&tables, self.name(), id).await;
+            let found = tables.ask_one(failed::find(self.name(), id)).await?;
             tables.commit().await?;
-            failed
+            found.ok_or(ModelError::NoFailedEvent { id })
         })
     }
 
     fn first_waiting<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Option<FailedEvent>, ModelError>> {
         Box::pin(async move {
             let tables = self.views.begin().await?;
-            let first = failed::first_waiting(&tables, self.name(), stream.as_str()).await?;
+            let first = tables.ask_one(failed::first_waiting(self.name(), stream.as_str())).await?;
             tables.commit().await?;
             Ok(first)
         })
@@ -247,7 +247,7 @@ impl<P: Projection<PostgresTables> + 'static> ReadModel for PostgresProjection<P
         Box::pin(async move {
             self.prepare_now().await?;
             let tables = self.views.begin().await?;
-            bookkeeping::set_paused(&tables, self.name(), paused).await?;
+            tables.say(bookkeeping::set_paused(self.name(), paused)).await?;
             tables.commit().await
         })
     }

@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use super::{error::PostgresError, server::Server, values};
 use crate::{
     event_store::block_on,
-    model::{Dialect, ModelError, Row, Tables, Value},
+    model::{Dialect, ModelError, Row, Tables, Value, sql::Statement},
 };
 
 /// Bounds for whoever holds locks: an application that stands still between two statements, a host that is gone; and for who
@@ -123,6 +123,26 @@ impl PostgresTables {
     pub(super) async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, ModelError> {
         let done = async { self.client().execute(&self.client().prepare_cached(sql).await?, values).await };
         done.await.map_err(|error| self.error(error))
+    }
+
+    /// Carries out a statement whose answer nobody reads.
+    pub(super) async fn say(&self, statement: Statement<'_>) -> Result<(), ModelError> {
+        self.execute(statement.sql, &parameters(&statement.values)).await.map(drop)
+    }
+
+    /// What a statement answers.
+    pub(super) async fn ask<T>(&self, statement: Statement<'_, T>) -> Result<Vec<T>, ModelError> {
+        self.found(statement.sql, &parameters(&statement.values)).await?.into_iter().map(statement.read).collect()
+    }
+
+    /// The first row of what a statement answers.
+    pub(super) async fn ask_one<T>(&self, statement: Statement<'_, T>) -> Result<Option<T>, ModelError> {
+        Ok(self.ask(statement).await?.into_iter().next())
+    }
+
+    async fn found(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, ModelError> {
+        let found = self.rows(sql, values).await?;
+        found.iter().map(values::row).collect::<Result<_, _>>().map_err(|error| self.error(error))
     }
 
     /// The rows that a query finds.
@@ -269,8 +289,7 @@ impl Tables for PostgresTables {
             if !self.send().await? {
                 return Err(ModelError::refused(Odd));
             }
-            let found = self.rows(sql, &values).await?;
-            found.iter().map(values::row).collect::<Result<_, _>>().map_err(|error| self.error(error))
+            self.found(sql, &values).await
         })
     }
 }

@@ -12,6 +12,8 @@ type Fault = Box<dyn Error + Sync + Send>;
 /// What stands before a JSONB value: the version of its form.
 const JSONB_VERSION: u8 = 1;
 
+const UUID_BYTES: usize = 16;
+
 fn is_text(ty: &Type) -> bool {
     [Type::TEXT, Type::VARCHAR, Type::BPCHAR, Type::NAME, Type::JSON, Type::UNKNOWN].contains(ty)
 }
@@ -35,7 +37,9 @@ impl ToSql for Value<'_> {
                 out.extend_from_slice(&[JSONB_VERSION]);
                 out.extend_from_slice(text.as_bytes());
             }
+            Value::Text(text) if *ty == Type::BYTEA => out.extend_from_slice(text.as_bytes()),
             Value::Bytes(bytes) if *ty == Type::BYTEA => out.extend_from_slice(bytes),
+            Value::Bytes(bytes) if *ty == Type::UUID && bytes.len() == UUID_BYTES => out.extend_from_slice(bytes),
             _ => return Err(Box::new(WrongType::new::<Value<'static>>(ty.clone()))),
         }
         Ok(IsNull::No)
@@ -56,7 +60,7 @@ impl<'a> FromSql<'a> for Value<'static> {
             Type::INT2 => Value::Integer(i16::from_be_bytes(raw.try_into()?).into()),
             Type::BOOL => Value::Integer(i64::from(raw != [0])),
             Type::FLOAT8 => Value::Real(f64::from_be_bytes(raw.try_into()?)),
-            Type::BYTEA => Value::Bytes(raw.to_vec().into()),
+            Type::BYTEA | Type::UUID => Value::Bytes(raw.to_vec().into()),
             Type::JSONB => {
                 let text = raw.strip_prefix(&[JSONB_VERSION]).unwrap_or(raw);
                 Value::Text(std::str::from_utf8(text)?.to_owned().into())
@@ -70,8 +74,8 @@ impl<'a> FromSql<'a> for Value<'static> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        let others = [Type::INT8, Type::INT4, Type::INT2, Type::BOOL, Type::FLOAT8, Type::BYTEA, Type::JSONB];
-        is_text(ty) || others.contains(ty)
+        let numbers = [Type::INT8, Type::INT4, Type::INT2, Type::BOOL, Type::FLOAT8];
+        is_text(ty) || numbers.contains(ty) || [Type::BYTEA, Type::UUID, Type::JSONB].contains(ty)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    bookkeeping, failed,
+    bookkeeping::SCHEMA,
     projected::PostgresProjection,
     server::Server,
     tables::{Beginning, PostgresTables, Request, in_order, parameters},
@@ -14,10 +14,11 @@ use crate::{
     model::{
         Consistency, Dialect, ModelError, Row, Select, Views,
         projection::{Checkpoint, Projection},
+        sql::bookkeeping::place,
     },
 };
 
-/// Which tables [`bookkeeping`] and [`failed`] expect.
+/// Which tables [`SCHEMA`] makes.
 const SCHEMA_VERSION: i32 = 1;
 
 /// How often a query that waits for a projection looks what other processes have done.
@@ -125,7 +126,7 @@ impl PostgresViews {
     /// When the database cannot be read.
     pub async fn checkpoint(&self, projection: &str) -> Result<Checkpoint, ModelError> {
         let tables = self.begin().await?;
-        let place = bookkeeping::place(&tables, projection).await?;
+        let place = tables.ask_one(place(projection)).await?;
         tables.commit().await?;
         Ok(place.map(|(checkpoint, _)| checkpoint).unwrap_or_default())
     }
@@ -156,7 +157,7 @@ impl PostgresViews {
             "CREATE TABLE read_model (schema_version INTEGER NOT NULL);
              INSERT INTO read_model VALUES ({SCHEMA_VERSION});"
         );
-        tables.batch(&[&mark, bookkeeping::SCHEMA, failed::SCHEMA].concat()).await
+        tables.batch(&(mark + SCHEMA)).await
     }
 
     /// Whether the tables are there; an error when they are others.

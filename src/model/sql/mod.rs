@@ -9,19 +9,26 @@
 //!   queries               --- select --------------->     SqliteViews            or  PostgresViews
 //! ```
 //!
+//! What is known of a projection stands in tables of ours, `projections` and `failed_events`. Their columns have other types in
+//! each database, so each makes them itself; what is said to them is written once, as a [`Statement`].
+//!
 //! Invariants:
 //!
 //! - a value is bound by its number, and a text is never part of a statement;
 //! - the answers of one [`Views::select`] are of one state of the database.
 
+pub(in crate::model) mod bookkeeping;
+pub(in crate::model) mod failed;
 mod pattern;
 mod row;
+mod statement;
 mod tables;
 mod value;
 mod views;
 
 pub use pattern::containing;
 pub use row::Row;
+pub(in crate::model) use statement::Statement;
 pub use tables::{Dialect, Tables};
 pub use value::Value;
 pub use views::{Select, Views};

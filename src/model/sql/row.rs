@@ -37,11 +37,29 @@ impl Row {
     ///
     /// [`ModelError::UnreadableRow`] when it holds something else.
     pub fn optional_text(&mut self, column: usize) -> Result<Option<String>, ModelError> {
+        self.optional(column, Row::text)
+    }
+
+    /// Takes a column that holds bytes, or a text, which is bytes as well.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnreadableRow`] when it holds something else.
+    pub fn bytes(&mut self, column: usize) -> Result<Vec<u8>, ModelError> {
         match self.value(column) {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text.into_owned())),
-            other => Err(unlike("a text or nothing", column, &other)),
+            Value::Bytes(bytes) => Ok(bytes.into_owned()),
+            Value::Text(text) => Ok(text.into_owned().into_bytes()),
+            other => Err(unlike("bytes", column, &other)),
         }
+    }
+
+    /// Takes a column that holds bytes, a text or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnreadableRow`] when it holds something else.
+    pub fn optional_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>, ModelError> {
+        self.optional(column, Row::bytes)
     }
 
     /// Takes a column that holds a whole number.
@@ -54,6 +72,35 @@ impl Row {
             Value::Integer(number) => Ok(number),
             other => Err(unlike("an integer", column, &other)),
         }
+    }
+
+    /// Takes a column that holds a whole number or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnreadableRow`] when it holds something else.
+    pub fn optional_integer(&mut self, column: usize) -> Result<Option<i64>, ModelError> {
+        self.optional(column, Row::integer)
+    }
+
+    /// Takes a column that holds a number in binary floating point.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnreadableRow`] when it holds something else.
+    pub fn real(&mut self, column: usize) -> Result<f64, ModelError> {
+        match self.value(column) {
+            Value::Real(number) => Ok(number),
+            other => Err(unlike("a real number", column, &other)),
+        }
+    }
+
+    fn optional<T>(
+        &mut self,
+        column: usize,
+        take: impl FnOnce(&mut Row, usize) -> Result<T, ModelError>,
+    ) -> Result<Option<T>, ModelError> {
+        if matches!(self.0.get(column), None | Some(Value::Null)) { Ok(None) } else { take(self, column).map(Some) }
     }
 }
 

@@ -1,11 +1,14 @@
-//! The row of a projection in the table `projections`.
+//! The tables `projections` and `failed_events`.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
-use uuid::Uuid;
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::tables::say;
 use crate::{
-    event::{EventId, Timestamp},
-    model::projection::{Checkpoint, ReadModelState},
+    event::RecordedEvent,
+    model::{
+        ModelError,
+        sql::{bookkeeping::number, failed},
+    },
     version::Position,
 };
 
@@ -18,73 +21,119 @@ pub(super) const SCHEMA: &str = "
         rate REAL NOT NULL DEFAULT 0,
         taken_at INTEGER
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS failed_events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        projection TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        event_id BLOB NOT NULL,
+        stream TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        event_type TEXT NOT NULL,
+        event_data BLOB NOT NULL,
+        error_message TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        resolved_at TEXT,
+        UNIQUE (projection, position)
+    );
+    CREATE INDEX IF NOT EXISTS failed_events_waiting
+        ON failed_events (projection, stream, position) WHERE resolved_at IS NULL;
 ";
 
-/// A position as SQLite holds it.
-pub(super) fn number(position: Position) -> i64 {
-    i64::try_from(position.get()).unwrap_or(i64::MAX)
+/// The positions of a page that are passed over.
+const RESOLVED: &str = "SELECT position FROM failed_events
+    WHERE projection = ?1 AND position > ?2 AND position <= ?3 AND resolved_at IS NOT NULL";
+
+/// Whether any event waits.
+const WAITING: &str = "SELECT 1 FROM failed_events INDEXED BY failed_events_waiting
+    WHERE projection = ?1 AND resolved_at IS NULL LIMIT 1";
+
+/// What stands in the way of the events of a page.
+pub(super) struct Obstacles<'a> {
+    connection: &'a Connection,
+    projection: &'a str,
+    /// Positions that are passed over.
+    resolved: Vec<i64>,
+    /// Whether any event waits, so that others may have to wait behind it.
+    waiting: bool,
 }
 
-/// The checkpoint of a projection and whether it is paused; `None` for one that has not been set up.
-pub(super) fn place(connection: &Connection, projection: &str) -> rusqlite::Result<Option<(Checkpoint, bool)>> {
-    connection
-        .prepare_cached("SELECT position, event_id, paused FROM projections WHERE name = ?1")?
-        .query_row([projection], |row| {
-            let position = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-            let event = row.get::<_, Option<[u8; 16]>>(1)?;
-            let event = event.map(|bytes| EventId::from(Uuid::from_bytes(bytes)));
-            Ok((Checkpoint { position: Position::new(position), event }, row.get(2)?))
-        })
-        .optional()
+impl<'a> Obstacles<'a> {
+    /// For the events behind `after` and up to `to`.
+    pub(super) fn find(
+        connection: &'a Connection,
+        projection: &'a str,
+        after: Position,
+        to: Position,
+    ) -> rusqlite::Result<Obstacles<'a>> {
+        let resolved = connection
+            .prepare_cached(RESOLVED)?
+            .query_map(params![projection, number(after), number(to)], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let waiting = connection.prepare_cached(WAITING)?.exists([projection])?;
+        Ok(Obstacles { connection, projection, resolved, waiting })
+    }
+
+    /// Whether an event takes no effect now; it is parked then if it has to wait.
+    pub(super) fn hold(&mut self, event: &RecordedEvent) -> Result<bool, ModelError> {
+        if self.resolved.contains(&number(event.position())) {
+            return Ok(true);
+        }
+        if !self.waiting {
+            return Ok(false);
+        }
+        let stream = event.stream();
+        let first = self
+            .connection
+            .prepare_cached(
+                "SELECT version FROM failed_events
+                 WHERE projection = ?1 AND stream = ?2 AND resolved_at IS NULL ORDER BY position LIMIT 1",
+            )?
+            .query_row(params![self.projection, stream.as_str()], |row| row.get::<_, i64>(0))
+            .optional()?;
+        let Some(first) = first else { return Ok(false) };
+        let error = format!("waits for version {first} of its stream");
+        say(self.connection, failed::record(self.projection, event, &error, 0))?;
+        Ok(true)
+    }
 }
 
-/// Adds a projection that has taken nothing yet.
-pub(super) fn add(connection: &Connection, projection: &str) -> rusqlite::Result<()> {
-    connection.execute("INSERT INTO projections (name, position) VALUES (?1, 0)", [projection]).map(drop)
-}
-
-/// Moves a projection to a checkpoint.
-pub(super) fn move_to(connection: &Connection, projection: &str, checkpoint: Checkpoint) -> rusqlite::Result<()> {
-    let event = checkpoint.event.map(|id| id.as_uuid().into_bytes());
-    connection
-        .prepare_cached("UPDATE projections SET position = :position, event_id = :event WHERE name = :name")?
-        .execute(named_params! { ":name": projection, ":position": number(checkpoint.position), ":event": event })
-        .map(drop)
-}
-
-/// Notes how many events a second a projection takes now.
-pub(super) fn note_rate(connection: &Connection, projection: &str, rate: f64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE projections SET rate = :rate, taken_at = :now WHERE name = :name")?
-        .execute(named_params! { ":name": projection, ":rate": rate, ":now": Timestamp::now().as_micros() })
-        .map(drop)
-}
-
-pub(super) fn set_paused(connection: &Connection, projection: &str, paused: bool) -> rusqlite::Result<()> {
-    let sql = "UPDATE projections SET paused = ?2 WHERE name = ?1";
-    connection.execute(sql, rusqlite::params![projection, paused]).map(drop)
-}
-
-/// Everything that is known of a projection.
-pub(super) fn state(connection: &Connection, projection: &str) -> rusqlite::Result<ReadModelState> {
-    let Some((checkpoint, paused)) = place(connection, projection)? else {
-        return Ok(ReadModelState::default());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        projection::FailedId,
+        sql::{Statement, bookkeeping},
     };
-    let sql = "SELECT rate, taken_at FROM projections WHERE name = ?1";
-    let (rate, taken_at) = connection
-        .prepare_cached(sql)?
-        .query_row([projection], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
-    let sql = "SELECT count(*), max(position) FROM failed_events INDEXED BY failed_events_waiting
-         WHERE projection = ?1 AND resolved_at IS NULL";
-    let (failed, newest) = connection
-        .prepare_cached(sql)?
-        .query_row([projection], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
-    Ok(ReadModelState {
-        checkpoint,
-        paused,
-        failed: failed.unsigned_abs(),
-        stopped: newest > Some(number(checkpoint.position)),
-        rate,
-        taken_at: taken_at.map(Timestamp::from_micros),
-    })
+
+    #[test]
+    fn each_look_uses_an_index_and_sorts_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let (place, waiting) = ("sqlite_autoindex_failed_events_1", "failed_events_waiting");
+        fn sql<T>(statement: Statement<'_, T>) -> &'static str {
+            statement.sql
+        }
+        for (sql, searches) in [
+            (sql(bookkeeping::place("p")), &["PRIMARY KEY"][..]),
+            (sql(bookkeeping::state("p")), &["PRIMARY KEY", waiting, place]),
+            (sql(failed::list("p", true)), &[place]),
+            (sql(failed::list("p", false)), &[place]),
+            (sql(failed::find("p", FailedId::new(1))), &["PRIMARY KEY"]),
+            (sql(failed::first_waiting("p", "s")), &[waiting]),
+            (sql(failed::forget_stopping("p", Position::new(1))), &[place]),
+            (sql(failed::resolve("p", FailedId::new(1))), &["PRIMARY KEY"]),
+            (RESOLVED, &[place]),
+            (WAITING, &[waiting]),
+        ] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan: Vec<String> = statement.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
+            let steps: Vec<_> = plan.iter().filter(|step| !step.contains("SCALAR SUBQUERY")).collect();
+            assert_eq!(steps.len(), searches.len(), "{sql}: {plan:?}");
+            for (step, search) in steps.iter().zip(searches) {
+                assert!(step.starts_with("SEARCH") && step.contains(search), "{sql}: {plan:?}");
+            }
+        }
+    }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
 
-use super::{bookkeeping, failed, projected::SqliteProjection, views::SqliteViews};
+use super::{projected::SqliteProjection, tables::ask_one, views::SqliteViews};
 use crate::{
     event_store::BoxFuture,
     model::{
         ModelError,
         projection::{FreshTables, Projection, ReadModel},
+        sql::{bookkeeping, failed},
     },
 };
 
@@ -29,27 +30,35 @@ impl<P: Projection<Connection> + 'static> Fresh<P> {
         let building = Arc::new(SqliteProjection::over(SqliteViews::temporary()?, projection));
         building.prepare_now()?;
         check_rebuildable(&building.views().write(), building.name())?;
-        let known = failed::list(&*present.read()?, building.name(), true)?;
-        let connection = building.views().write();
-        for resolved in known.iter().filter(|failed| failed.resolved_at.is_some()) {
-            failed::copy(&connection, resolved)?;
-        }
-        drop(connection);
-        Ok(Fresh { present, building })
+        let fresh = Fresh { present, building };
+        fresh.with_present(|connection| {
+            let columns = failed::COLUMNS;
+            let sql = format!(
+                "INSERT INTO main.failed_events ({columns}) SELECT {columns} FROM present.failed_events
+                 WHERE projection = ?1 AND resolved_at IS NOT NULL"
+            );
+            Ok(connection.execute(&sql, [fresh.building.name()]).map(drop)?)
+        })?;
+        Ok(fresh)
     }
 
-    fn swap_in_now(&self, whatever: bool) -> Result<bool, ModelError> {
+    /// Works with the file as the schema `present` beside the tables that are built.
+    fn with_present<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, ModelError>) -> Result<T, ModelError> {
         let path = self.present.path();
         let name = path.to_str().ok_or_else(|| Error::InvalidPath(path.to_owned()))?;
         let mut connection = self.building.views().write();
         connection.execute("ATTACH ?1 AS present", [name])?;
-        let swapped = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(ModelError::from)
-            .and_then(|transaction| self.swap(transaction, whatever));
+        let worked = work(&mut connection);
         let detached = connection.execute("DETACH present", []);
-        let swapped = swapped?;
+        let worked = worked?;
         detached?;
+        Ok(worked)
+    }
+
+    fn swap_in_now(&self, whatever: bool) -> Result<bool, ModelError> {
+        let swapped = self.with_present(|connection| {
+            self.swap(connection.transaction_with_behavior(TransactionBehavior::Immediate)?, whatever)
+        })?;
         self.present.has_changed();
         Ok(swapped)
     }
@@ -58,7 +67,7 @@ impl<P: Projection<Connection> + 'static> Fresh<P> {
         let projection = self.building.name();
         let sql = "SELECT max(position) FROM present.projections WHERE name = ?1";
         let present: Option<i64> = transaction.query_row(sql, [projection], |row| row.get(0))?;
-        let own = bookkeeping::place(&transaction, projection)?.unwrap_or_default().0;
+        let own = ask_one(&transaction, bookkeeping::place(projection))?.unwrap_or_default().0;
         if !whatever && present.is_some_and(|present| present > bookkeeping::number(own.position)) {
             return Ok(false);
         }

@@ -21,7 +21,6 @@
 //! - a query has a connection of its own, and never waits for one that writes.
 
 mod bookkeeping;
-mod failed;
 mod fresh;
 mod projected;
 mod tables;

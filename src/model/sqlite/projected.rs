@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    bookkeeping,
-    failed::{self, Obstacles},
+    bookkeeping::Obstacles,
     fresh::{self, Fresh},
+    tables::{ask, ask_one, say},
     views::SqliteViews,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         projection::{
             Checkpoint, FailedEvent, FailedId, FreshTables, Meter, Projection, ReadModel, ReadModelState, Taken,
         },
+        sql::{bookkeeping, failed},
     },
 };
 
@@ -64,16 +65,16 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
             self.in_transaction(|transaction| {
                 if !self.is_there(&transaction)? {
                     self.projection.set_up(&transaction)?;
-                    bookkeeping::add(&transaction, self.name())?;
+                    say(&transaction, bookkeeping::add(self.name()))?;
                 }
                 Ok(transaction.commit()?)
             })?;
         }
-        self.reading(|connection| Ok(bookkeeping::state(connection, self.name())?))
+        Ok(self.reading(|connection| ask_one(connection, bookkeeping::state(self.name())))?.unwrap_or_default())
     }
 
     fn is_there(&self, connection: &Connection) -> Result<bool, ModelError> {
-        Ok(bookkeeping::place(connection, self.name())?.is_some())
+        Ok(ask_one(connection, bookkeeping::place(self.name()))?.is_some())
     }
 
     /// A temporary database has only the connection that writes.
@@ -84,11 +85,11 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
     fn take_now(&self, known: Checkpoint, events: &[RecordedEvent]) -> Result<Taken, ModelError> {
         self.meter.lock().begin();
         let taken = self.in_transaction(|transaction| {
-            let (found, paused) = bookkeeping::place(&transaction, self.name())?.unwrap_or_default();
+            let (found, paused) = ask_one(&transaction, bookkeeping::place(self.name()))?.unwrap_or_default();
             let (true, false, Some(last)) = (found == known, paused, events.last()) else {
                 return Ok(if paused { Taken::Paused } else { Taken::UpTo(found) });
             };
-            failed::forget_stopping(&transaction, self.name(), known.position)?;
+            say(&transaction, failed::forget_stopping(self.name(), known.position))?;
             let mut obstacles = Obstacles::find(&transaction, self.name(), known.position, last.position())?;
             for (index, event) in events.iter().enumerate() {
                 if obstacles.hold(event)? {
@@ -100,8 +101,8 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
                 }
             }
             let reached = Checkpoint::from(last);
-            bookkeeping::move_to(&transaction, self.name(), reached)?;
-            bookkeeping::note_rate(&transaction, self.name(), self.meter.lock().add(events.len()))?;
+            let rate = self.meter.lock().add(events.len());
+            say(&transaction, bookkeeping::advance(self.name(), reached, rate))?;
             transaction.commit()?;
             Ok(Taken::UpTo(reached))
         })?;
@@ -118,13 +119,13 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
         go_on: bool,
     ) -> Result<Checkpoint, ModelError> {
         let reached = self.in_transaction(|transaction| {
-            let (found, _) = bookkeeping::place(&transaction, self.name())?.unwrap_or_default();
+            let (found, _) = ask_one(&transaction, bookkeeping::place(self.name()))?.unwrap_or_default();
             if found != known {
                 return Ok(found);
             }
-            failed::record(&transaction, self.name(), event, &error.to_string(), attempts)?;
+            say(&transaction, failed::record(self.name(), event, &error.to_string(), attempts))?;
             let reached = if go_on { Checkpoint::from(event) } else { known };
-            bookkeeping::move_to(&transaction, self.name(), reached)?;
+            say(&transaction, bookkeeping::move_to(self.name(), reached))?;
             transaction.commit()?;
             Ok(reached)
         })?;
@@ -134,11 +135,11 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
 
     fn take_waiting_now(&self, id: FailedId, event: &RecordedEvent) -> Result<Taken, ModelError> {
         let taken = self.in_transaction(|transaction| {
-            let (found, paused) = bookkeeping::place(&transaction, self.name())?.unwrap_or_default();
+            let (found, paused) = ask_one(&transaction, bookkeeping::place(self.name()))?.unwrap_or_default();
             if paused {
                 return Ok(Taken::Paused);
             }
-            let first = failed::first_waiting(&transaction, self.name(), &event.stream())?;
+            let first = ask_one(&transaction, failed::first_waiting(self.name(), event.stream_str()))?;
             if first.is_none_or(|first| first.id != id || first.event != event.id() || first.position > found.position)
             {
                 return Ok(Taken::UpTo(found));
@@ -147,13 +148,13 @@ impl<P: Projection<Connection>> SqliteProjection<P> {
                 Err(error) if is_the_events(&error) => return Ok(Taken::Failed { index: 0, error }),
                 handled => handled?,
             }
-            failed::remove(&transaction, id)?;
+            say(&transaction, failed::remove(id))?;
             transaction.commit()?;
             Ok(Taken::UpTo(found))
         })?;
         if let Taken::Failed { error, .. } = &taken {
             self.in_transaction(|transaction| {
-                failed::record(&transaction, self.name(), event, &error.to_string(), 1)?;
+                say(&transaction, failed::record(self.name(), event, &error.to_string(), 1))?;
                 Ok(transaction.commit()?)
             })?;
         }
@@ -213,15 +214,21 @@ impl<P: Projection<Connection> + 'static> ReadModel for SqliteProjection<P> {
     }
 
     fn failed_events(&self, resolved_too: bool) -> BoxFuture<'_, Result<Vec<FailedEvent>, ModelError>> {
-        Box::pin(async move { self.reading(|connection| failed::list(connection, self.name(), resolved_too)) })
+        Box::pin(async move { self.reading(|connection| ask(connection, failed::list(self.name(), resolved_too))) })
     }
 
     fn failed_event(&self, id: FailedId) -> BoxFuture<'_, Result<FailedEvent, ModelError>> {
-        Box::pin(async move { self.reading(|connection| failed::find(connection, self.name(), id)) })
+        Box::pin(async move {
+            self.reading(|connection| {
+                ask_one(connection, failed::find(self.name(), id))?.ok_or(ModelError::NoFailedEvent { id })
+            })
+        })
     }
 
     fn first_waiting<'a>(&'a self, stream: &'a StreamName) -> BoxFuture<'a, Result<Option<FailedEvent>, ModelError>> {
-        Box::pin(async move { self.reading(|connection| failed::first_waiting(connection, self.name(), stream)) })
+        Box::pin(async move {
+            self.reading(|connection| ask_one(connection, failed::first_waiting(self.name(), stream.as_str())))
+        })
     }
 
     fn take_waiting<'a>(&'a self, id: FailedId, event: &'a RecordedEvent) -> BoxFuture<'a, Result<Taken, ModelError>> {
@@ -231,9 +238,9 @@ impl<P: Projection<Connection> + 'static> ReadModel for SqliteProjection<P> {
     fn resolve(&self, id: FailedId) -> BoxFuture<'_, Result<FailedEvent, ModelError>> {
         Box::pin(async move {
             self.in_transaction(|transaction| {
-                let resolved = failed::resolve(&transaction, self.name(), id)?;
+                let resolved = ask_one(&transaction, failed::resolve(self.name(), id))?;
                 transaction.commit()?;
-                Ok(resolved)
+                resolved.ok_or(ModelError::NoFailedEvent { id })
             })
         })
     }
@@ -242,7 +249,7 @@ impl<P: Projection<Connection> + 'static> ReadModel for SqliteProjection<P> {
         Box::pin(async move {
             self.prepare_now()?;
             self.in_transaction(|transaction| {
-                bookkeeping::set_paused(&transaction, self.name(), paused)?;
+                say(&transaction, bookkeeping::set_paused(self.name(), paused))?;
                 Ok(transaction.commit()?)
             })
         })

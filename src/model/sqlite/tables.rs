@@ -5,7 +5,22 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::model::{Dialect, ModelError, Row, Tables, Value};
+use crate::model::{Dialect, ModelError, Row, Tables, Value, sql::Statement};
+
+/// Carries out a statement whose answer nobody reads.
+pub(super) fn say(connection: &Connection, statement: Statement<'_>) -> Result<(), ModelError> {
+    connection.run(statement.sql, &statement.values)
+}
+
+/// What a statement answers.
+pub(super) fn ask<T>(connection: &Connection, statement: Statement<'_, T>) -> Result<Vec<T>, ModelError> {
+    connection.query(statement.sql, &statement.values)?.into_iter().map(statement.read).collect()
+}
+
+/// The first row of what a statement answers.
+pub(super) fn ask_one<T>(connection: &Connection, statement: Statement<'_, T>) -> Result<Option<T>, ModelError> {
+    Ok(ask(connection, statement)?.into_iter().next())
+}
 
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

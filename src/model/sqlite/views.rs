@@ -10,19 +10,20 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::{bookkeeping, failed, projected::SqliteProjection};
+use super::{bookkeeping::SCHEMA, projected::SqliteProjection, tables::ask_one};
 use crate::{
     event_store::{BoxFuture, Watchers},
     model::{
         Consistency, Dialect, ModelError, Row, Select, Tables, Views,
         projection::{Checkpoint, Projection},
+        sql::bookkeeping::place,
     },
 };
 
 /// Marks a database as made here: the letters `flog`.
 const APPLICATION_ID: i32 = 0x666c_6f67;
 
-/// Which tables [`bookkeeping`] and [`failed`] expect.
+/// Which tables [`SCHEMA`] makes.
 const SCHEMA_VERSION: i32 = 1;
 
 /// How long a transaction waits for another process's.
@@ -78,7 +79,7 @@ impl SqliteViews {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            create_bookkeeping(&transaction)?;
+            transaction.execute_batch(SCHEMA)?;
             transaction.commit()?;
         }
         // A power cut may take back the newest transactions, each with its checkpoint, which are then made again.
@@ -94,7 +95,7 @@ impl SqliteViews {
         connection.pragma_update(None, "synchronous", "off")?;
         // Some 64 MiB.
         connection.pragma_update(None, "cache_size", -65_536)?;
-        create_bookkeeping(&connection)?;
+        connection.execute_batch(SCHEMA)?;
         Ok(SqliteViews::over(PathBuf::new(), connection))
     }
 
@@ -154,7 +155,7 @@ impl SqliteViews {
     ///
     /// When the file cannot be read.
     pub fn checkpoint(&self, projection: &str) -> Result<Checkpoint, ModelError> {
-        let place = bookkeeping::place(&*self.read()?, projection)?;
+        let place = ask_one(&*self.read()?, place(projection))?;
         Ok(place.map(|(checkpoint, _)| checkpoint).unwrap_or_default())
     }
 
@@ -218,11 +219,6 @@ fn connect(path: &Path) -> Result<Connection, ModelError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
-}
-
-fn create_bookkeeping(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(bookkeeping::SCHEMA)?;
-    connection.execute_batch(failed::SCHEMA)
 }
 
 /// Whether the file has been set up; not yet when it is empty. Waits for nobody who writes.
