@@ -49,6 +49,8 @@ fn block() -> &'static [u8] {
 pub struct Event {
     pub id: EventId,
     pub event_type: &'static str,
+    /// Its number among the types.
+    type_number: usize,
     pub payload: &'static [u8],
 }
 
@@ -56,9 +58,11 @@ impl Event {
     /// The event of this version of this stream.
     pub fn new(stream: u64, version: u64) -> Event {
         let at = (stream.wrapping_mul(7919) + version * 263) as usize % (BLOCK - PAYLOAD_BYTES);
+        let type_number = (version - 1) as usize % TYPES.len();
         Event {
             id: EventId::generate(),
-            event_type: TYPES[(version - 1) as usize % TYPES.len()],
+            event_type: TYPES[type_number],
+            type_number,
             payload: &block()[at..at + PAYLOAD_BYTES],
         }
     }
@@ -67,10 +71,9 @@ impl Event {
         // An application has its types ready.
         static READY: LazyLock<[EventType; TYPES.len()]> =
             LazyLock::new(|| TYPES.map(|name| EventType::new(name).unwrap()));
-        let event_type = READY.iter().zip(TYPES).find(|(_, name)| *name == self.event_type).unwrap().0;
         NewEvent {
             id: self.id,
-            event_type: event_type.clone(),
+            event_type: READY[self.type_number].clone(),
             payload: self.payload.into(),
             metadata: Default::default(),
             timestamp: None,

@@ -56,8 +56,18 @@ impl StreamAppend {
 
     /// Checks the rules for an append to several streams.
     pub(crate) fn check(appends: &[StreamAppend]) -> Result<()> {
+        StreamAppend::check_events(appends)?;
+        StreamAppend::check_streams(appends)
+    }
+
+    /// Checks that the events are within the limits, and that no two of a stream have the same id.
+    pub(crate) fn check_events(appends: &[StreamAppend]) -> Result<()> {
         NewEvent::check_append(appends.iter().map(|append| (&append.stream, &append.events[..])))?;
-        appends.iter().try_for_each(StreamAppend::check_ids)?;
+        Ok(appends.iter().try_for_each(StreamAppend::check_ids)?)
+    }
+
+    /// Checks that no stream is named twice.
+    pub(crate) fn check_streams(appends: &[StreamAppend]) -> Result<()> {
         let mut streams: Vec<&StreamName> = appends.iter().map(|append| &append.stream).collect();
         streams.sort_unstable();
         match streams.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -29,9 +29,7 @@ pub(super) fn write_part(disk: &dyn Disk, dir: &Path, store: &[u8; 16], part: &P
         let first = Position::new((part.from.get() / TIME_BLOCK + block as u64) * TIME_BLOCK);
         run.time(first.max(part.from), *time);
     }
-    for (hash, first_version, places) in part.sorted_lists() {
-        run.list(hash, first_version, &places);
-    }
+    part.each_list(|hash, first_version, places| run.list(hash, first_version, places));
     run.finish(disk, dir, store)
 }
 

@@ -1,17 +1,21 @@
 //! The index of the newest events, in memory.
 //!
-//! Every event is in three lists: its stream's, its type's, its category's. A list is the number of its events, its
-//! newest, and for each event a link to the one before it in that list:
+//! Every event is in three lists: its stream's, its type's, its category's. Appending only notes in which. They are linked when
+//! somebody looks for one, up to the newest event: a list is the number of its events, its newest, and for each event a link to the
+//! one before it in that list:
 //!
 //! ```text
+//!   events: | offset, lists | offset, lists | offset, lists | ...     one for each position from `from` on
+//!
 //!   lists: hash -> first version, count, newest ---+
 //!                                                  v
-//!   events: | offset, links | offset, links | offset, links | ...     one for each position from `from` on
+//!   links:  | links         | links         | links         | ...     up to where somebody has looked
 //!                ^-----------------------------/
 //! ```
 //!
-//! That is 24 bytes an event and some 40 a list, however long it is. When the log has grown by enough, the part is frozen,
-//! and a [run](super::run) on disk takes its place.
+//! That is 32 bytes an event, and what has been linked takes 12 more and some 40 a list, however long it is. When the log has grown
+//! by enough, the part is frozen, and a [run](super::run) on disk takes its place, made by sorting: of a bulk load that nobody
+//! reads meanwhile nothing is ever linked.
 
 use std::collections::HashMap;
 
@@ -19,7 +23,10 @@ use super::{
     hash::{BuildAlreadyHashed, ListHash},
     run::TIME_BLOCK,
 };
-use crate::version::{Position, Version};
+use crate::{
+    sync::RwLock,
+    version::{Position, Version},
+};
 
 /// What the index keeps of an event.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +56,61 @@ const NONE: u32 = 0;
 pub(super) struct Part {
     pub(super) from: Position,
     events: Vec<Event>,
-    lists: HashMap<ListHash, List, BuildAlreadyHashed>,
+    others: Others,
     /// The places of the events with version 1.
     firsts: Vec<u32>,
     /// For each block of positions, the largest time.
     times: Vec<i64>,
     /// How much of the log the events take up.
     bytes: u64,
+    linked: RwLock<Linked>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
+    version: Version,
+    /// Of its stream.
+    key: u64,
+    check: u32,
     unit: u32,
-    links: [u32; LISTS],
+    /// The numbers of its type and its category, if it has one.
+    others: [u32; LISTS - 1],
+}
+
+impl Event {
+    fn stream(&self) -> ListHash {
+        ListHash { key: self.key, check: self.check }
+    }
+}
+
+/// The lists other than streams, numbered from 1 on: mostly they are few.
+#[derive(Debug, Default)]
+struct Others {
+    lists: Vec<ListHash>,
+    numbers: HashMap<ListHash, u32, BuildAlreadyHashed>,
+}
+
+impl Others {
+    fn number(&mut self, list: ListHash) -> u32 {
+        let Others { lists, numbers } = self;
+        *numbers.entry(list).or_insert_with(|| {
+            lists.push(list);
+            lists.len() as u32
+        })
+    }
+
+    /// The list of a number; none of [`NONE`].
+    fn list(&self, number: u32) -> Option<ListHash> {
+        self.lists.get(number.checked_sub(1)? as usize).copied()
+    }
+}
+
+/// The lists, up to some event.
+#[derive(Debug, Default)]
+struct Linked {
+    /// Of each event, to the one before it in each of its lists.
+    links: Vec<[u32; LISTS]>,
+    lists: HashMap<ListHash, List, BuildAlreadyHashed>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,18 +122,12 @@ struct List {
     link: u8,
 }
 
-impl Part {
-    /// An empty part, for the events from this position on.
-    pub(super) fn new(from: Position) -> Part {
-        Part { from, events: Vec::new(), lists: HashMap::default(), firsts: Vec::new(), times: Vec::new(), bytes: 0 }
-    }
-
-    /// Adds the next event, which takes up so many bytes of the log.
-    pub(super) fn add(&mut self, event: &Indexed, bytes: u64) {
-        let place = self.events.len() as u32;
+impl Linked {
+    fn link(&mut self, event: &Event, others: &Others) {
+        let place = self.links.len() as u32;
         let mut links = [NONE; LISTS];
-        let lists = [Some(event.stream), Some(event.event_type), event.category];
-        for (link, hash) in lists.into_iter().enumerate() {
+        let [event_type, category] = event.others.map(|number| others.list(number));
+        for (link, hash) in [Some(event.stream()), event_type, category].into_iter().enumerate() {
             let Some(hash) = hash else { continue };
             let version = if link == 0 { event.version } else { Version::NONE };
             let fresh = List { first_version: version, count: 0, newest: NONE, link: link as u8 };
@@ -93,7 +136,49 @@ impl Part {
             list.newest = place + 1;
             list.count += 1;
         }
-        self.events.push(Event { unit: (event.offset / OFFSET_UNIT) as u32, links });
+        self.links.push(links);
+    }
+
+    /// The places of a list, but for so many before them.
+    fn places(&self, list: &List, before: u32) -> Vec<u32> {
+        let mut places = vec![0; (list.count - before) as usize];
+        let mut at = list.newest;
+        for slot in places.iter_mut().rev() {
+            let Some(place) = at.checked_sub(1) else { break };
+            *slot = place;
+            at = self.links[place as usize][usize::from(list.link)];
+        }
+        places
+    }
+}
+
+impl Part {
+    /// An empty part, for the events from this position on.
+    pub(super) fn new(from: Position) -> Part {
+        let (others, linked) = (Others::default(), RwLock::new(Linked::default()));
+        Part { from, events: Vec::new(), others, firsts: Vec::new(), times: Vec::new(), bytes: 0, linked }
+    }
+
+    /// A part that is begun behind this one, with room for twice as many events: each segment is twice as large as the one before.
+    pub(super) fn successor(&self) -> Part {
+        Part { events: Vec::with_capacity(2 * self.events.len()), ..Part::new(self.end()) }
+    }
+
+    /// A part without events, in the memory of this one.
+    pub(super) fn emptied(self) -> Part {
+        let Part { mut events, .. } = self;
+        events.clear();
+        Part { events, ..Part::new(Position::START) }
+    }
+
+    /// Adds the next event, which takes up so many bytes of the log.
+    pub(super) fn add(&mut self, event: &Indexed, bytes: u64) {
+        let place = self.events.len() as u32;
+        let ListHash { key, check } = event.stream;
+        let category = event.category.map_or(NONE, |category| self.others.number(category));
+        let others = [self.others.number(event.event_type), category];
+        let unit = (event.offset / OFFSET_UNIT) as u32;
+        self.events.push(Event { version: event.version, key, check, unit, others });
         if event.version == Version::FIRST {
             self.firsts.push(place);
         }
@@ -103,6 +188,19 @@ impl Part {
         }
         self.times[block] = self.times[block].max(event.time);
         self.bytes += bytes;
+    }
+
+    /// Looks at the lists, in which all events are.
+    fn with_lists<T>(&self, look: impl FnOnce(&Linked) -> T) -> T {
+        let linked = self.linked.read();
+        if linked.links.len() == self.events.len() {
+            return look(&linked);
+        }
+        drop(linked);
+        let mut linked = self.linked.write();
+        let known = linked.links.len();
+        self.events[known..].iter().for_each(|event| linked.link(event, &self.others));
+        look(&linked)
     }
 
     /// The position behind the last one.
@@ -121,17 +219,19 @@ impl Part {
     /// The version and position of the newest event of a stream that is not behind `until`. The version is that of the
     /// stream even when none of its events here is: then there is no position.
     pub(super) fn newest(&self, stream: ListHash, until: Position) -> Option<(Version, Option<Position>)> {
-        let list = self.lists.get(&stream)?;
-        let (mut count, mut at) = (u64::from(list.count), list.newest);
-        while let Some(place) = at.checked_sub(1) {
-            let position = self.from.plus(place.into());
-            if position <= until {
-                return Some((list.first_version.plus(count - 1), Some(position)));
+        self.with_lists(|linked| {
+            let list = linked.lists.get(&stream)?;
+            let (mut count, mut at) = (u64::from(list.count), list.newest);
+            while let Some(place) = at.checked_sub(1) {
+                let position = self.from.plus(place.into());
+                if position <= until {
+                    return Some((list.first_version.plus(count - 1), Some(position)));
+                }
+                at = linked.links[place as usize][usize::from(list.link)];
+                count -= 1;
             }
-            at = self.events[place as usize].links[usize::from(list.link)];
-            count -= 1;
-        }
-        Some((Version::new(list.first_version.get() - 1), None))
+            Some((Version::new(list.first_version.get() - 1), None))
+        })
     }
 
     /// The places of a list in order, none behind `until`, and the version of the first of them. Of a stream, none before
@@ -139,11 +239,11 @@ impl Part {
     pub(super) fn list(&self, hash: ListHash, from: Version, until: Position) -> Option<(Version, Vec<u32>)> {
         let (first_version, mut places) = match hash {
             ListHash::FIRSTS => (Version::NONE, self.firsts.clone()),
-            hash => {
-                let list = self.lists.get(&hash)?;
+            hash => self.with_lists(|linked| {
+                let list = linked.lists.get(&hash)?;
                 let before = from.get().saturating_sub(list.first_version.get()).min(list.count.into()) as u32;
-                (list.first_version.plus(before.into()), self.places(list, before))
-            }
+                Some((list.first_version.plus(before.into()), linked.places(list, before)))
+            })?,
         };
         while places.last().is_some_and(|place| self.from.plus((*place).into()) > until) {
             places.pop();
@@ -151,26 +251,32 @@ impl Part {
         Some((first_version, places))
     }
 
-    /// The places of a list, but for so many before them.
-    fn places(&self, list: &List, before: u32) -> Vec<u32> {
-        let mut places = vec![0; (list.count - before) as usize];
-        let mut at = list.newest;
-        for slot in places.iter_mut().rev() {
-            let Some(place) = at.checked_sub(1) else { break };
-            *slot = place;
-            at = self.events[place as usize].links[usize::from(list.link)];
+    /// Shows every list, in order of hash: the hash, the first version, the places in order.
+    pub(super) fn each_list(&self, mut each: impl FnMut(ListHash, Version, &[u32])) {
+        let mut streams = Vec::with_capacity(self.events.len());
+        // By number, with the first events in front.
+        let mut others = vec![(ListHash::FIRSTS, self.firsts.clone())];
+        others.extend(self.others.lists.iter().map(|list| (*list, Vec::new())));
+        for (place, event) in (0..).zip(&self.events) {
+            streams.push((event.stream(), place));
+            let numbers = event.others.iter().filter(|number| **number != NONE);
+            numbers.for_each(|number| others[*number as usize].1.push(place));
         }
-        places
-    }
-
-    /// Every list, in order of hash: the hash, the first version, the places in order.
-    pub(super) fn sorted_lists(&self) -> impl Iterator<Item = (ListHash, Version, Vec<u32>)> {
-        let mut hashes: Vec<_> = self.lists.keys().copied().chain([ListHash::FIRSTS]).collect();
-        hashes.sort_unstable();
-        hashes.into_iter().map(|hash| match self.lists.get(&hash) {
-            Some(list) => (hash, list.first_version, self.places(list, 0)),
-            None => (hash, Version::NONE, self.firsts.clone()),
-        })
+        streams.sort_unstable();
+        let places: Vec<u32> = streams.iter().map(|(_, place)| *place).collect();
+        others.sort_unstable_by_key(|(hash, _)| *hash);
+        let mut others = others.iter().peekable();
+        let mut left = &places[..];
+        for stream in streams.chunk_by(|(a, _), (b, _)| a == b) {
+            let ((hash, first), of_stream);
+            (of_stream, left) = left.split_at(stream.len());
+            (hash, first) = stream[0];
+            while let Some((other, places)) = others.next_if(|(other, _)| *other < hash) {
+                each(*other, Version::NONE, places);
+            }
+            each(hash, self.events[first as usize].version, of_stream);
+        }
+        others.for_each(|(other, places)| each(*other, Version::NONE, places));
     }
 
     /// The number of streams whose first event is here, none behind `until`.

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) frozen: Vec<Arc<Part>>,
     active: Part,
     heads: Heads,
+    /// A part that has become a run, without its events: the next one is begun in its memory.
+    pub(super) spare: Option<Part>,
 }
 
 /// Where an event lies.
@@ -104,17 +106,18 @@ impl State {
     }
 
     fn newest(&self, stream: ListHash, until: Position) -> Result<(Version, Position)> {
-        let head = self.heads.get(stream).filter(|(_, position)| *position <= until);
-        match head.or_else(|| self.newest_in_parts(stream, until)) {
-            Some(newest) => Ok(newest),
-            None => newest_in_runs(&self.runs, stream, until),
-        }
+        let newest = match self.heads.get(stream) {
+            Some((version, position)) if position <= until => Some((version, position)),
+            Some(_) => self.newest_in_parts(stream, until, Position::MAX),
+            None => self.newest_in_parts(stream, until, self.heads.forgotten()),
+        };
+        newest.map_or_else(|| newest_in_runs(&self.runs, stream, until), Ok)
     }
 
-    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell.
-    fn newest_in_parts(&self, stream: ListHash, until: Position) -> Option<(Version, Position)> {
+    /// The newest event of a stream in the parts, none behind `until`, unless only the runs can tell. It has no event behind `last`.
+    fn newest_in_parts(&self, stream: ListHash, until: Position, last: Position) -> Option<(Version, Position)> {
         let mut version = None;
-        for part in self.parts() {
+        for part in self.parts().filter(|part| part.from <= last) {
             match part.newest(stream, until) {
                 Some((version, Some(position))) => return Some((version, position)),
                 // It is behind `until` here: what is before it is in an older part or run.
@@ -183,6 +186,7 @@ impl Index {
                 frozen: Vec::new(),
                 active: Part::new(covered.next()),
                 heads: Heads::default(),
+                spare: None,
             }),
             written: Condvar::new(),
             failed: Mutex::new(false),
@@ -216,9 +220,10 @@ impl Index {
     }
 
     /// Adds the next events. Each takes up so many bytes of the log.
-    pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)>) {
+    pub(crate) fn add(&self, events: impl Iterator<Item = (Indexed, u64)> + Clone) {
         let mut state = self.shared.state.write();
         let State { active, heads, .. } = &mut *state;
+        heads.look_at(events.clone().map(|(event, _)| event.stream));
         for (event, bytes) in events {
             active.add(&event, bytes);
             heads.put(event.stream, event.version, event.position);
@@ -230,6 +235,7 @@ impl Index {
         let mut state = self.shared.state.write();
         let (before, _) = state.newest(event.stream, Position::MAX)?;
         state.active.add(event, bytes);
+        state.heads.leave_out(event.position);
         Ok(before)
     }
 
@@ -243,7 +249,9 @@ impl Index {
 
     fn freeze_active(&self, state: &mut State) {
         let end = state.active.end();
-        let part = std::mem::replace(&mut state.active, Part::new(end));
+        let mut next = state.spare.take().unwrap_or_else(|| state.active.successor());
+        next.from = end;
+        let part = std::mem::replace(&mut state.active, next);
         state.frozen.push(Arc::new(part));
         if self.shared.options.writes {
             self.worker.write();
@@ -270,10 +278,10 @@ impl Index {
     pub(crate) fn look(&self, streams: &[ListHash]) -> Result<Vec<Looked>> {
         let state = self.shared.state.read();
         let until = state.last();
-        // In a loop of its own: what is not in the caches is then waited for together.
+        state.heads.look_at(streams.iter().copied());
         let mut found: Vec<_> = streams.iter().map(|stream| state.heads.get(*stream)).collect();
         for (stream, found) in streams.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
-            *found = state.newest_in_parts(*stream, until);
+            *found = state.newest_in_parts(*stream, until, state.heads.forgotten());
         }
         let runs = found.contains(&None).then(|| state.runs.clone());
         drop(state);

@@ -84,6 +84,11 @@ fn write_oldest(shared: &Shared) -> bool {
         let mut state = shared.state.write();
         Arc::make_mut(&mut state.runs).push(Arc::new(run));
         state.frozen.remove(0);
+        drop(state);
+        if let Ok(part) = Arc::try_unwrap(part) {
+            let spare = part.emptied();
+            shared.state.write().spare = Some(spare);
+        }
     }
     // A full disk, most likely: the part stays in memory, and its run is tried again with the next one's.
     *shared.failed.lock() = !succeeded;

@@ -29,7 +29,7 @@ use super::{
     draft::Draft,
     gather::Gather,
     segment::{End, PAGE, Segment},
-    waiter::{Waiter, Wake, wake_all},
+    waiter::{Waiter, Waiting, Wake},
 };
 use crate::{
     disk::{Disk, SharedWord, planted},
@@ -90,17 +90,9 @@ pub(super) struct Filling {
     pub(super) writers: usize,
     /// Whether the committer must see to it, unless a thread does: tasks wait for it, or somebody gave up waiting.
     pub(super) wanted: bool,
-    pub(super) waiters: Vec<Arc<Waiter>>,
+    pub(super) waiting: Waiting,
     /// What the records in it are about, for the observer.
     topics: Vec<u64>,
-}
-
-impl Filling {
-    /// A thread that can lead the commit of this buffer.
-    fn successor(&mut self) -> Option<Arc<Waiter>> {
-        let last = self.waiters.iter().rposition(|waiter| waiter.is_thread())?;
-        Some(self.waiters.swap_remove(last))
-    }
 }
 
 /// Who waits for the batch that is being written.
@@ -109,7 +101,7 @@ pub(super) struct Flight {
     /// Its last position.
     pub(super) last: Position,
     pub(super) writers: usize,
-    pub(super) waiters: Vec<Arc<Waiter>>,
+    pub(super) waiting: Waiting,
     topics: Vec<u64>,
 }
 
@@ -189,15 +181,15 @@ impl Sequencer {
     }
 
     /// Nothing is known of the last writes: nothing goes on. Returns all who must hear of it.
-    pub(super) fn fail(&mut self, reason: &dyn fmt::Display) -> Vec<Arc<Waiter>> {
+    pub(super) fn fail(&mut self, reason: &dyn fmt::Display) -> Waiting {
         self.poison.get_or_insert_with(|| reason.to_string().into());
-        let mut waiters = mem::take(&mut self.filling.waiters);
+        let mut waiting = mem::take(&mut self.filling.waiting);
         if planted!(ForgetWaiterAfterError) {
-            waiters.pop();
+            waiting.own.pop();
         }
-        waiters.append(&mut self.unsynced);
-        waiters.append(&mut self.queued);
-        waiters
+        waiting.own.append(&mut self.unsynced);
+        waiting.own.append(&mut self.queued);
+        waiting
     }
 
     /// Makes `active` the segment that is written to. Nothing may be waiting to be written.
@@ -227,9 +219,9 @@ impl Sequencer {
         filling.wanted = false;
         gather.watched = false;
         let last = next.previous();
-        let (writers, waiters) = (mem::take(&mut filling.writers), mem::take(&mut filling.waiters));
+        let (writers, waiting) = (mem::take(&mut filling.writers), mem::take(&mut filling.waiting));
         let topics = mem::take(&mut filling.topics);
-        *flying = Some(Flight { last, writers, waiters, topics });
+        *flying = Some(Flight { last, writers, waiting, topics });
         let end = offset + bytes.len() as u64;
         bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
         Some(Batch { segment: active.segment.clone(), offset, bytes, end, last })
@@ -358,18 +350,15 @@ impl Commit {
     }
 
     /// Gives the records of `draft` their positions and puts them into the buffer. The segment has room for them.
-    /// Returns the offset in the segment of the first.
-    pub(super) fn sequence(&self, sequencer: &mut Sequencer, draft: &mut Draft, topics: &[u64]) -> u64 {
+    pub(super) fn sequence(&self, sequencer: &mut Sequencer, draft: &mut Draft, topics: &[u64]) {
         let durable = self.durable();
-        let Sequencer { next, active: Some(active), filling, .. } = sequencer else { return 0 };
-        let offset = active.end.offset;
+        let Sequencer { next, active: Some(active), filling, .. } = sequencer else { return };
         active.end.checksum = draft.place(active.segment.header.salt, *next, durable);
         active.end.offset += draft.footprint() as u64;
         *next = next.plus(draft.len() as u64);
         filling.bytes.extend_from_slice(draft.bytes());
         filling.topics.extend_from_slice(topics);
         filling.begun = true;
-        offset
     }
 
     /// Writes and syncs what the buffer holds, publishes it, and wakes those who waited for it.
@@ -384,8 +373,8 @@ impl Commit {
 
         let mut sequencer = self.look();
         let (writers, mut decided, topics) = match sequencer.flying.take() {
-            Some(flight) => (flight.writers, flight.waiters, flight.topics),
-            None => (0, Vec::new(), Vec::new()),
+            Some(flight) => (flight.writers, flight.waiting, flight.topics),
+            None => (0, Waiting::default(), Vec::new()),
         };
         let failed = written.is_err();
         let (time, records) = (now.saturating_sub(begun), batch.last.get() - self.visible.load(Ordering::Relaxed));
@@ -396,7 +385,7 @@ impl Commit {
                 if planted!(TellFollowersBeforePublishing) {
                     self.observer.published(&topics);
                 }
-                batch.segment.readable_to(batch.end);
+                batch.segment.written(batch.offset, &batch.bytes[..(batch.end - batch.offset) as usize]);
                 if !planted!(PublishAfterWaking) {
                     self.publish(batch.last);
                 }
@@ -411,16 +400,16 @@ impl Commit {
                     sequencer.spare = batch.bytes;
                 }
                 if sequencer.filling.begun {
-                    successor = sequencer.filling.successor();
+                    successor = sequencer.filling.waiting.successor();
                     if successor.is_none() && sequencer.filling.wanted && !planted!(ForgetWantedBatch) {
                         self.signal.lead();
                     }
                 }
                 if !sequencer.is_crowded() && !planted!(ForgetThoseWhoWaitForRoom) {
-                    decided.append(&mut sequencer.queued);
+                    decided.own.append(&mut sequencer.queued);
                 }
             }
-            Err(error) => decided.append(&mut sequencer.fail(&error)),
+            Err(error) => decided.append(sequencer.fail(&error)),
         }
         drop(sequencer);
         self.changed.notify_all();
@@ -428,7 +417,7 @@ impl Commit {
         if let Some(successor) = successor {
             successor.wake(Wake::Lead);
         }
-        wake_all(decided);
+        decided.wake();
         if planted!(PublishAfterWaking) && !failed {
             self.publish(batch.last);
         }
@@ -458,12 +447,14 @@ impl Commit {
     /// Nothing goes on: every waiter and every later append hears "outcome unknown".
     pub(super) fn poison(&self, reason: &dyn fmt::Display) {
         let mut sequencer = self.look();
-        let mut waiters = sequencer.fail(reason);
-        waiters.extend(sequencer.flying.take().into_iter().flat_map(|flight| flight.waiters));
+        let mut waiting = sequencer.fail(reason);
+        if let Some(flight) = sequencer.flying.take() {
+            waiting.append(flight.waiting);
+        }
         sequencer.syncing = false;
         drop(sequencer);
         self.changed.notify_all();
-        wake_all(waiters);
+        waiting.wake();
         self.observer.failed();
     }
 

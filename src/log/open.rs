@@ -175,6 +175,13 @@ impl Log {
         self.commit.wait(self.commit.look(), target, goal, true)
     }
 
+    /// Waits until what refuses an append has come to `goal`.
+    pub(crate) fn wait_refused(&self, by: Position, goal: Goal) -> Result<()> {
+        let sequencer = self.commit.look();
+        sequencer.check()?;
+        self.commit.wait(sequencer, by, goal, false)
+    }
+
     /// As [`Log::wait`], for a task: has it woken instead. The committer must run. `lead` tells whether somebody takes its place
     /// and calls [`Log::lead_up_to`].
     pub(crate) fn poll(
@@ -319,14 +326,6 @@ pub(crate) struct Sequencing<'a> {
     sequencer: MutexGuard<'a, Sequencer>,
 }
 
-/// Where a sequenced batch will lie.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sequenced {
-    pub(crate) first: Position,
-    /// The offset in the segment of the first record.
-    pub(crate) offset: u64,
-}
-
 impl Sequencing<'_> {
     /// Whether nothing has been put into the segment yet: then everything before is on the disk.
     pub(crate) fn is_new_segment(&self) -> bool {
@@ -338,12 +337,15 @@ impl Sequencing<'_> {
         self.sequencer.next
     }
 
+    /// The offset in the segment that it will get.
+    pub(crate) fn offset(&self) -> u64 {
+        self.sequencer.active.as_ref().map_or(0, |active| active.end.offset)
+    }
+
     /// Puts the records behind everything sequenced so far. The lock was taken with room for them.
     /// `topics` are for the observer, when the records become visible.
-    pub(crate) fn push(&mut self, draft: &mut Draft, topics: &[u64]) -> Sequenced {
-        let first = self.sequencer.next;
-        let offset = self.log.commit.sequence(&mut self.sequencer, draft, topics);
-        Sequenced { first, offset }
+    pub(crate) fn push(&mut self, draft: &mut Draft, topics: &[u64]) {
+        self.log.commit.sequence(&mut self.sequencer, draft, topics);
     }
 
     /// Whether so much is waiting that it should be on its way before anyone waits for it.

@@ -28,6 +28,10 @@ use crate::{
 /// An append larger than this is bulk: filling its segment with zeros first would cost more than it saves.
 const BULK_BYTES: usize = 256 << 10;
 
+/// A segment that is begun for a bulk append has room for so many like it, if its full size allows: beginning a segment waits
+/// for the disk, and of one that is only allocated the unused rest costs nothing.
+const BULK_APPENDS: u64 = 64;
+
 impl Log {
     /// Whether the segment that is written to has room for so many bytes; if it is half full, has the next one prepared.
     pub(super) fn has_room(&self, sequencer: &Sequencer, bytes: usize) -> bool {
@@ -43,6 +47,13 @@ impl Log {
     /// pay where many small syncs follow, each of which then changes no metadata.
     fn is_bulk(&self, bytes: usize) -> bool {
         self.commit.relaxed || bytes > BULK_BYTES
+    }
+
+    /// The size of the segment that is begun for an append of so many bytes.
+    fn size_for(&self, bytes: u64, bulk: bool, last_size: u64) -> u64 {
+        let appends = if bulk { BULK_APPENDS } else { 1 };
+        let room = |appends: u64| (HEADER_PAGE + appends * bytes).next_multiple_of(PAGE);
+        self.size_after(last_size).max(room(appends).min(self.options.segment_bytes)).max(room(1))
     }
 
     fn size_after(&self, size: u64) -> u64 {
@@ -73,12 +84,11 @@ impl Log {
             .segments
             .last()
             .map_or((Position::START, End::default()), |entry| (entry.base, entry.end.unwrap_or_default()));
-        let needed = (HEADER_PAGE + bytes as u64).next_multiple_of(PAGE);
-        let size = self.size_after(last_size).max(needed);
+        let bulk = self.is_bulk(bytes);
+        let size = self.size_for(bytes as u64, bulk, last_size);
         let [a, b, c, d, ..] = self.disk.random();
         let salt = u32::from_le_bytes([a, b, c, d]);
         let header = SegmentHeader { store: next.store, base, bytes: size, salt, previous };
-        let bulk = self.is_bulk(bytes);
         let segment = self.begin_segment(header, bulk)?;
 
         next.segments.push(Entry { base, bytes: size, end: None, torn: 0 });

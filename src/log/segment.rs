@@ -47,6 +47,9 @@ pub(crate) const HEADER_PAGE: u64 = PAGE;
 /// The front of a segment is mapped anew when it has grown by an eighth and so many bytes.
 const FRONT_STEP: usize = 16 << 10;
 
+/// So much of what was written last is kept in memory, unless a batch is half as large by itself.
+const NEWEST_BYTES: usize = 64 << 10;
+
 const MAGIC: &[u8; 8] = b"factseg\0";
 
 /// How a segment ended.
@@ -131,13 +134,53 @@ pub(crate) struct Segment {
     map: OnceLock<Bytes>,
     /// Until then: up to here it may be read, ...
     readable: AtomicU64,
-    /// ... and the part of that which was mapped last.
+    /// ... and the part of that which was mapped last, ...
     front: Mutex<Bytes>,
+    /// ... and what was written last.
+    newest: Mutex<Newest>,
+}
+
+/// The newest records of a segment that is written to, for whoever reads what has just been appended: as a rule no map has them.
+#[derive(Debug, Default)]
+struct Newest {
+    /// Where they begin in the segment.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Newest {
+    /// Adds what was written at `offset`.
+    fn add(&mut self, offset: u64, written: &[u8]) {
+        let follows = self.start + self.bytes.len() as u64 == offset;
+        if !follows || written.len() > NEWEST_BYTES / 2 {
+            self.bytes.clear();
+            self.start = offset;
+        }
+        if written.len() > NEWEST_BYTES / 2 {
+            self.start += written.len() as u64;
+            return;
+        }
+        if self.bytes.len() + written.len() > NEWEST_BYTES {
+            // In the middle of a record, perhaps, that is never asked for then.
+            let old = self.bytes.len() / 2;
+            self.bytes.drain(..old);
+            self.start += old as u64;
+        }
+        self.bytes.extend_from_slice(written);
+    }
+
+    /// What may be a record at this place.
+    fn record(&self, offset: u64) -> Option<&[u8]> {
+        let rest = self.bytes.get(usize::try_from(offset.checked_sub(self.start)?).ok()?..)?;
+        rest.get(..(record::length(rest) as usize).next_multiple_of(record::ALIGNMENT))
+            .filter(|record| !record.is_empty())
+    }
 }
 
 impl Segment {
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn DiskFile>) -> Segment {
-        Segment { header, file, map: OnceLock::new(), readable: AtomicU64::new(0), front: Mutex::default() }
+        let (readable, front, newest) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Segment { header, file, map: OnceLock::new(), readable, front, newest }
     }
 
     /// Its file's name in the store's directory.
@@ -176,6 +219,7 @@ impl Segment {
         // A second caller has mapped the same bytes.
         let _ = self.map.set(map);
         *self.front.lock() = Bytes::new();
+        *self.newest.lock() = Newest::default();
     }
 
     /// The content, when the segment is complete.
@@ -186,6 +230,16 @@ impl Segment {
     /// The records up to here will never change. They become visible afterwards.
     pub(super) fn readable_to(&self, end: u64) {
         self.readable.store(end, Ordering::Release);
+    }
+
+    /// The same of those that end these bytes, which were written at `offset`.
+    pub(super) fn written(&self, offset: u64, bytes: &[u8]) {
+        let before = self.readable.load(Ordering::Acquire);
+        let new = before.checked_sub(offset).and_then(|known| bytes.get(usize::try_from(known).ok()?..));
+        if let Some(new) = new {
+            self.newest.lock().add(before, new);
+        }
+        self.readable_to(offset + bytes.len() as u64);
     }
 
     /// The front of a segment that is still written to, as far as it is mapped: it ends with a record that may be read. It is
@@ -220,7 +274,8 @@ impl Segment {
             Some(map) => (map, usize::try_from(offset).unwrap_or(usize::MAX).min(map.len())),
             None if offset < front.len() as u64 => (front, offset as usize),
             None => {
-                *buffer = self.read(offset)?;
+                let newest = self.newest.lock().record(offset).map(Bytes::copy_from_slice);
+                *buffer = newest.map_or_else(|| self.read(offset), Ok)?;
                 (&*buffer, 0)
             }
         };
@@ -318,5 +373,32 @@ mod tests {
         for other in ["42.seg", "prepared", "00000000000000000042.seg.old", "0000000000000000004x.seg"] {
             assert_eq!(Segment::base_in_name(other), None);
         }
+    }
+
+    /// Bytes that look like a record of so many bytes.
+    fn like_a_record(bytes: usize) -> Vec<u8> {
+        let mut record = vec![7; bytes];
+        record[4..8].copy_from_slice(&(bytes as u32).to_le_bytes());
+        record
+    }
+
+    #[test]
+    fn of_what_was_written_last_whole_records_are_kept_or_none() {
+        let mut newest = Newest::default();
+        let (mut offset, mut kept_offsets) = (4096, 0);
+        for bytes in [64, 1 << 10, 8 << 10, 30 << 10, 64, 40 << 10, 64].repeat(5) {
+            newest.add(offset, &like_a_record(bytes));
+            let kept = newest.record(offset);
+            assert_eq!(kept.is_some(), bytes <= NEWEST_BYTES / 2, "{bytes} bytes at {offset}");
+            assert!(kept.is_none_or(|record| record == like_a_record(bytes)));
+            assert!(newest.bytes.len() <= NEWEST_BYTES);
+            kept_offsets += usize::from(kept.is_some());
+            offset += bytes as u64;
+            assert_eq!(newest.record(offset), None, "nothing is there yet");
+            assert_eq!(newest.record(0), None, "that is long ago");
+        }
+        assert_eq!(kept_offsets, 30);
+        newest.add(offset + 8, &like_a_record(64));
+        assert_eq!((newest.record(offset), newest.start), (None, offset + 8), "what does not follow begins anew");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     commit::{Commit, Sequencer},
-    waiter::{Waiter, wake_all},
+    waiter::{Waiter, Waiting},
 };
 use crate::{
     disk::planted,
@@ -57,7 +57,7 @@ impl Commit {
             }
             if let Err(mut refused) = self.advance(sequencer) {
                 let waiter = Waiter::of_this_thread();
-                refused.register(target, waiter.clone());
+                refused.register(target, waiter.clone(), own);
                 drop(refused);
                 waiter.sleep();
                 if self.has_reached(target, goal) {
@@ -113,14 +113,14 @@ impl Commit {
         let synced = self.or_fail(|| segment.file.sync().map_err(|error| segment.io("sync", error)));
         let mut sequencer = self.look();
         sequencer.syncing = false;
-        let mut decided = std::mem::take(&mut sequencer.unsynced);
+        let mut decided = Waiting { own: std::mem::take(&mut sequencer.unsynced), ..Waiting::default() };
         match synced {
             Ok(()) => self.is_durable(written),
-            Err(error) => decided.append(&mut sequencer.fail(&error)),
+            Err(error) => decided.append(sequencer.fail(&error)),
         }
         drop(sequencer);
         self.changed.notify_all();
-        wake_all(decided);
+        decided.wake();
         self.look()
     }
 
@@ -214,7 +214,7 @@ impl Commit {
             self.signal.sync();
         } else {
             sequencer.count(target);
-            sequencer.register(target, own);
+            sequencer.register(target, own, true);
             sequencer.want(target, || self.lead_or_ask(lead));
         }
         Poll::Pending
@@ -241,12 +241,13 @@ impl Sequencer {
         }
     }
 
-    /// Has the waiter woken when it is decided what becomes of `target`.
-    fn register(&mut self, target: Position, waiter: Arc<Waiter>) {
-        match &mut self.flying {
-            Some(flight) if flight.last >= target => flight.waiters.push(waiter),
-            _ => self.filling.waiters.push(waiter),
-        }
+    /// Has the waiter woken when it is decided what becomes of `target`. `own`: that is an append of its own.
+    fn register(&mut self, target: Position, waiter: Arc<Waiter>, own: bool) {
+        let waiting = match &mut self.flying {
+            Some(flight) if flight.last >= target => &mut flight.waiting,
+            _ => &mut self.filling.waiting,
+        };
+        if own { waiting.own.push(waiter) } else { waiting.others.push(waiter) }
     }
 
     /// Has somebody see to the buffer, if `target` is in it.

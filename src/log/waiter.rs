@@ -74,10 +74,6 @@ impl Waiter {
         self.state.load(Ordering::Acquire) == ASLEEP
     }
 
-    pub(super) fn is_thread(&self) -> bool {
-        matches!(self.sleeper, Sleeper::Thread(..))
-    }
-
     /// Sleeps until woken. Only the thread that registered the waiter calls this.
     pub(super) fn sleep(&self) {
         while self.state.load(Ordering::Acquire) == ASLEEP {
@@ -86,6 +82,18 @@ impl Waiter {
         if let Sleeper::Thread(_, others) = &self.sleeper {
             wake_all(mem::take(&mut *others.lock()));
         }
+    }
+
+    /// Wakes a thread, and leaves it to wake the others. They are none if it is a task.
+    fn wake_with(&self, those: Vec<Arc<Waiter>>) {
+        if let Sleeper::Thread(_, others) = &self.sleeper {
+            *others.lock() = those;
+        }
+        self.wake(Wake::Decided);
+    }
+
+    fn is_thread(&self) -> bool {
+        matches!(self.sleeper, Sleeper::Thread(..))
     }
 
     /// Call it without holding a lock: a task's waker runs code of the application.
@@ -107,6 +115,42 @@ pub(crate) fn wake_task(waker: Waker) {
     let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
+/// Those who wait until a batch is decided.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// For an append of their own in it.
+    pub(super) own: Vec<Arc<Waiter>>,
+    /// For what refused theirs, or until the log stands still.
+    pub(super) others: Vec<Arc<Waiter>>,
+}
+
+impl Waiting {
+    /// Takes out a thread that can lead the next commit.
+    pub(super) fn successor(&mut self) -> Option<Arc<Waiter>> {
+        take_thread(&mut self.own).or_else(|| take_thread(&mut self.others))
+    }
+
+    pub(super) fn append(&mut self, mut more: Waiting) {
+        self.own.append(&mut more.own);
+        self.others.append(&mut more.others);
+    }
+
+    /// Wakes all of them: of those who wait for no append of their own the first wakes the others, as this thread has more
+    /// pressing things to do.
+    pub(super) fn wake(mut self) {
+        wake_all(self.own);
+        if let Some(first) = take_thread(&mut self.others) {
+            first.wake_with(mem::take(&mut self.others));
+        }
+        wake_all(self.others);
+    }
+}
+
+fn take_thread(waiters: &mut Vec<Arc<Waiter>>) -> Option<Arc<Waiter>> {
+    let last = waiters.iter().rposition(|waiter| waiter.is_thread())?;
+    Some(waiters.swap_remove(last))
+}
+
 /// How many parts of those who wait are left to the first of them who wake.
 const PARTS: usize = 8;
 
@@ -114,10 +158,7 @@ const PARTS: usize = 8;
 /// thread alone would spend on all of them before it goes on, and in a long chain the last would wait for all before them.
 pub(super) fn wake_all(mut waiters: Vec<Arc<Waiter>>) {
     while let Some(waiter) = waiters.pop() {
-        if let Sleeper::Thread(_, others) = &waiter.sleeper {
-            let kept = waiters.len() - waiters.len() / PARTS;
-            *others.lock() = waiters.split_off(kept);
-        }
-        waiter.wake(Wake::Decided);
+        let kept = if waiter.is_thread() { waiters.len() - waiters.len() / PARTS } else { waiters.len() };
+        waiter.wake_with(waiters.split_off(kept));
     }
 }

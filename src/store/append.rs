@@ -54,18 +54,20 @@ impl Store {
     /// As for [`Store::append`]; and [`Error::Invalid`] when a stream is named twice. The limits are for all streams together.
     pub fn append_streams(&self, appends: Vec<StreamAppend>) -> Result<Vec<Appended>> {
         let mut request = self.request(appends)?;
+        let refusing = if planted!(RefuseBeforeDurable) { Goal::Visible } else { Goal::Durable };
         loop {
-            self.look_up(&mut request)?;
             let inner = &*self.inner;
-            inner.index.hold_up();
-            let mut sequencing = inner.log.sequence(request.footprint())?;
-            match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
-                Sequenced::Placed(placed) => {
-                    return sequencing.wait(last(&placed), Goal::Visible, true).map(|()| placed);
-                }
-                Sequenced::Stopped(by) => {
-                    let goal = if planted!(RefuseBeforeDurable) { Goal::Visible } else { Goal::Durable };
-                    sequencing.wait(by, goal, false)?;
+            if let Some(by) = request.outrun_by {
+                inner.log.wait_refused(by, refusing)?;
+            } else {
+                self.look_up(&mut request)?;
+                inner.index.hold_up();
+                let mut sequencing = inner.log.sequence(request.footprint())?;
+                match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
+                    Sequenced::Placed(placed) => {
+                        return sequencing.wait(last(&placed), Goal::Visible, true).map(|()| placed);
+                    }
+                    Sequenced::Stopped(by) => sequencing.wait(by, refusing, false)?,
                 }
             }
             if let Some(first_answers) = self.settle(&request)? {
@@ -105,19 +107,23 @@ impl Store {
     pub fn submit(&self, stream: &StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Pending> {
         let mut request = self.request(vec![StreamAppend::new(stream.clone(), expected, events)])?;
         loop {
-            self.look_up(&mut request)?;
             let inner = &*self.inner;
-            let mut sequencing = inner.log.sequence(request.footprint())?;
-            match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
-                Sequenced::Placed(placed) => {
-                    let presses = sequencing.is_pressing();
-                    drop(sequencing);
-                    if presses {
-                        inner.log.push(last(&placed), || false);
+            if let Some(by) = request.outrun_by {
+                inner.log.wait_refused(by, Goal::Durable)?;
+            } else {
+                self.look_up(&mut request)?;
+                let mut sequencing = inner.log.sequence(request.footprint())?;
+                match request.sequence(&mut sequencing, &inner.index, &inner.recents)? {
+                    Sequenced::Placed(placed) => {
+                        let presses = sequencing.is_pressing();
+                        drop(sequencing);
+                        if presses {
+                            inner.log.push(last(&placed), || false);
+                        }
+                        return one(placed).map(|appended| Pending::new(&inner.log, appended));
                     }
-                    return one(placed).map(|appended| Pending::new(&inner.log, appended));
+                    Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
                 }
-                Sequenced::Stopped(by) => sequencing.wait(by, Goal::Durable, false)?,
             }
             if let Some(first_answers) = self.settle(&request)? {
                 return one(first_answers).map(|appended| Pending::new(&inner.log, appended));
@@ -203,6 +209,10 @@ impl Store {
 
     /// Sequences a task's append, as soon as there is room for it.
     async fn step(&self, mut request: Request) -> Result<Step> {
+        if let Some(by) = request.outrun_by {
+            self.inner.log.is_going_on()?;
+            return Ok(Step::Stopped(request, by));
+        }
         self.look_up(&mut request)?;
         let mut waiting = Some(request);
         let (request, sequenced) = match poll_fn(|context| self.admit(&mut waiting, context.waker())).await? {

@@ -182,6 +182,13 @@ fn after_a_failed_sync_every_waiter_hears_that_the_outcome_is_unknown() {
     unknown(refused.join().unwrap());
     unknown(append(&store, "later"));
     unknown(drive(appending(&store, "later", "x")));
+    // Nor about what a durable event refuses.
+    unknown(store.append(&name("first"), ExpectedVersion::NoStream, vec![event("x")]));
+    unknown(drive(store.append_async(&name("first"), ExpectedVersion::NoStream, vec![event("x")])));
+    assert!(matches!(
+        store.submit(&name("first"), ExpectedVersion::NoStream, vec![event("x")]),
+        Err(Error::OutcomeUnknown { .. })
+    ));
     assert!(matches!(store.sync(), Err(Error::OutcomeUnknown { .. })));
     assert_eq!(store.last_position().get(), 1);
     assert_eq!(store.read_stream(&name("first")).count(), 1, "reads go on");

@@ -23,6 +23,7 @@ use crate::{
 };
 
 /// An append to one or more streams, checked and laid out.
+#[derive(Default)]
 pub(super) struct Request {
     appends: Vec<StreamAppend>,
     streams: Vec<Stream>,
@@ -31,6 +32,9 @@ pub(super) struct Request {
     events: Vec<(ListHash, i64)>,
     /// What the events are about.
     topics: Vec<Topic>,
+    /// A stream has come past the version that is expected of it, with the event of this position: nothing else is known then,
+    /// as the request will never have places.
+    pub(super) outrun_by: Option<Position>,
 }
 
 /// What the request knows of one of its streams.
@@ -62,20 +66,36 @@ fn names_no_version(expected: ExpectedVersion) -> bool {
     matches!(expected, ExpectedVersion::Any | ExpectedVersion::StreamExists)
 }
 
+/// Whether a stream at this version has come past the expected one for ever.
+fn is_past(version: Version, expected: ExpectedVersion) -> bool {
+    match expected {
+        ExpectedVersion::Any | ExpectedVersion::StreamExists => false,
+        ExpectedVersion::NoStream => version > Version::NONE,
+        ExpectedVersion::Exact(expected) => version > expected,
+    }
+}
+
 impl Store {
     /// Checks an append and lays it out.
     pub(super) fn request(&self, appends: Vec<StreamAppend>) -> Result<Request> {
         self.inner.check_writable()?;
-        StreamAppend::check(&appends)?;
+        StreamAppend::check_events(&appends)?;
         let (index, now) = (&self.inner.index, self.inner.disk.now());
+        let lists: Vec<ListHash> = appends.iter().map(|append| index.stream(append.stream.as_str())).collect();
+        if may_be_twice(&lists) {
+            StreamAppend::check_streams(&appends)?;
+        }
+        // The version check may have to ask the disk: that is done before anyone is held up by it.
+        let all_looked = index.look(&lists)?;
+        let mut versions = appends.iter().zip(&all_looked);
+        if let Some((_, outrun)) = versions.find(|(append, looked)| is_past(looked.version, append.expected)) {
+            return Ok(Request { appends, outrun_by: Some(outrun.position), ..Request::default() });
+        }
         let draft = recorded::draft(&appends, now);
         let mut streams = Vec::with_capacity(appends.len());
         let mut topics = Vec::with_capacity(2 * appends.len() + draft.len());
         let mut events = Vec::with_capacity(draft.len());
         let mut last: Option<(&EventType, ListHash)> = None;
-        let lists: Vec<ListHash> = appends.iter().map(|append| index.stream(append.stream.as_str())).collect();
-        // The version check may have to ask the disk: that is done before anyone is held up by it.
-        let all_looked = index.look(&lists)?;
         for ((append, list), looked) in appends.iter().zip(lists).zip(all_looked) {
             let category = recorded::category_list(index, append.stream.as_str());
             streams.push(Stream { list, category, looked, version: looked.version, recent: None });
@@ -95,7 +115,7 @@ impl Store {
                 events.push((hash, event.timestamp.unwrap_or(now).as_micros()));
             }
         }
-        Ok(Request { appends, streams, draft, events, topics })
+        Ok(Request { appends, streams, draft, events, topics, outrun_by: None })
     }
 
     /// Reads what the request needs to know of its streams' newest ids, and others have not read already. To be called
@@ -172,7 +192,7 @@ impl Request {
     }
 
     fn place(&mut self, sequencing: &mut Sequencing<'_>, index: &Index) -> Vec<Appended> {
-        let Request { appends, streams, draft, events, topics } = self;
+        let Request { appends, streams, draft, events, topics, .. } = self;
         let first = sequencing.next();
         let mut count = 0;
         let mut placed = Vec::with_capacity(appends.len());
@@ -183,15 +203,15 @@ impl Request {
             let position = first.plus(count as u64).previous();
             placed.push(Appended { first_version: version.next(), version: last, position });
         }
-        let sequenced = sequencing.push(draft, topics);
+        let offset = sequencing.offset();
         let of_streams = appends.iter().zip(&*streams).flat_map(|(append, stream)| {
             (1..=append.events.len() as u64).map(move |behind| (stream.version.plus(behind), stream))
         });
         index.add(events.iter().zip(of_streams).enumerate().map(|(at, ((event_type, time), (version, stream)))| {
             let start = draft.offset(at);
             let indexed = Indexed {
-                position: sequenced.first.plus(at as u64),
-                offset: sequenced.offset + start as u64,
+                position: first.plus(at as u64),
+                offset: offset + start as u64,
                 version,
                 time: *time,
                 stream: stream.list,
@@ -200,8 +220,17 @@ impl Request {
             };
             (indexed, (draft.offset(at + 1) - start) as u64)
         }));
+        // Behind the index, which the version check has just brought into the processor's caches.
+        sequencing.push(draft, topics);
         placed
     }
+}
+
+/// Whether two of the streams may be one, by their hashes.
+fn may_be_twice(lists: &[ListHash]) -> bool {
+    let mut topics: Vec<Topic> = lists.iter().map(|list| list.topic()).collect();
+    topics.sort_unstable();
+    topics.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Whether one of the events may be in the stream already, though the expected version says nothing against it. The

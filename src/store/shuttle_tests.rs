@@ -139,9 +139,9 @@ fn rolling(heard: &Arc<Heard>) {
             let _ = block(world.appending(&format!("task-{number}"), NoStream, number)).unwrap();
         })
     });
-    // It may begin a segment, and then have nothing to put there.
+    // It may begin a segment, and then have nothing to put there: the stream might come to this version until it has its turn.
     let refused = world.spawn(|world| {
-        assert!(world.append("first-1", NoStream, 3).is_err());
+        assert!(world.append("first-1", Exact(Version::new(9)), 3).is_err());
     });
     let syncing = world.spawn(|world| {
         let before = world.store.inner.log.durable();
