@@ -18,7 +18,7 @@ use crate::{
     event_store::{
         Appended, BoxFuture, EventStore, LoadedSnapshot, Snapshot, Start, Stats, StreamAppend, Subscribe, block_on,
     },
-    protocol::{Request, Response, Resume, malformed},
+    protocol::{Received, Request, Response, Resume, malformed},
     runtime::OwnRuntime,
     version::{ExpectedVersion, Position, Version},
 };
@@ -60,7 +60,7 @@ impl Inner {
     pub(super) async fn ask(&self, request: Request) -> Result<Response> {
         let answer = self.table.ask(&request, Instant::now() + self.options.request_time);
         drop(request);
-        answer.await.unwrap_or_else(|_| Err(self.closed()))
+        decoded(answer.await.unwrap_or_else(|_| Err(self.closed())))
     }
 }
 
@@ -72,7 +72,15 @@ impl Inner {
         if let Some(turn) = self.table.turn(number) {
             turn.read();
         }
-        block_on(answer).unwrap_or_else(|_| Err(self.closed()))
+        decoded(block_on(answer).unwrap_or_else(|_| Err(self.closed())))
+    }
+}
+
+/// What an answer says.
+fn decoded(answer: Result<Received>) -> Result<Response> {
+    match Response::decode(answer?)? {
+        Response::Error(error) => Err(error),
+        response => Ok(response),
     }
 }
 

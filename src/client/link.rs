@@ -65,7 +65,7 @@ impl Network for System {
     fn halves(stream: TcpStream) -> io::Result<(Source, Sink, Option<Socket>)> {
         #[cfg(unix)]
         if let Ok(second) = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned() {
-            let socket = Socket::new(stream.into_std()?);
+            let socket = Socket::new(stream.into_std()?)?;
             let sink = super::halves::WriteHalf::new(second.into())?;
             return Ok((socket.source()?, Box::new(sink), Some(socket)));
         }

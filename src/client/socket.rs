@@ -14,10 +14,10 @@
 //! runtime's thread as well, for nothing.
 
 use std::{
-    io::{self, IoSlice, Read, Write},
+    io::{self, IoSlice, Read},
     net::{Shutdown, TcpStream},
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -30,7 +30,7 @@ use crate::{
     protocol::{Frame, Taken, take},
 };
 
-/// How long a thread reads at most before it leaves that to the connection's task.
+/// How long a thread waits for something to come before it leaves that to the connection's task.
 const TURN: Duration = Duration::from_millis(100);
 
 /// How much is read at once, at least and at most.
@@ -40,7 +40,7 @@ const MOST_READ: usize = 256 << 10;
 /// Most pieces of one write.
 const PIECES: usize = 64;
 
-/// The socket of a connection without TLS, which never blocks.
+/// The socket of a connection without TLS. It blocks only who reads it as a thread that is alone.
 pub(crate) struct Socket {
     stream: std::sync::Arc<TcpStream>,
     /// What has come and is no whole frame yet. Only who reads at the time looks at it.
@@ -54,15 +54,19 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// Of a connection that was made by a runtime.
     #[cfg(unix)]
-    pub(super) fn new(stream: TcpStream) -> Socket {
-        Socket {
+    pub(super) fn new(stream: TcpStream) -> io::Result<Socket> {
+        // A thread that reads it waits for what comes in the same call.
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(TURN))?;
+        Ok(Socket {
             stream: std::sync::Arc::new(stream),
             received: Mutex::default(),
             ended: Mutex::default(),
             task: Notify::new(),
             unsent: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// What the connection's task reads from. As long as it is there, the runtime hears of all that comes.
@@ -101,35 +105,42 @@ impl Socket {
         if self.unsent.load(Ordering::Acquire) > 0 {
             return Some(0);
         }
-        match self.stream.peek(&mut [0]) {
-            Ok(0) => return None,
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return None,
-            _ => {}
+        if self.has_ended() {
+            return None;
         }
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let count = Frame::pieces(std::iter::once(frame), 0, &mut pieces);
-        match (&*self.stream).write_vectored(&pieces[..count]) {
+        match self.write_now(&pieces[..count]) {
             Ok(written) => Some(written),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
             Err(_) => None,
         }
     }
 
-    /// Waits until something comes, for so long at most. `false` when nothing did.
+    /// Whether the server has closed the connection, or it broke.
     #[cfg(unix)]
-    fn wait(&self, time: Duration) -> io::Result<bool> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&*self.stream, PollFlags::IN)], Some(&time)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
+    fn has_ended(&self) -> bool {
+        use rustix::{
+            io::Errno,
+            net::{RecvFlags, recv},
+        };
+        let looked = recv(&*self.stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        !matches!(looked, Ok((1.., _)) | Err(Errno::AGAIN))
     }
 
     #[cfg(not(unix))]
-    fn wait(&self, _: Duration) -> io::Result<bool> {
-        Ok(false)
+    fn has_ended(&self) -> bool {
+        true
+    }
+
+    #[cfg(unix)]
+    fn write_now(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        super::halves::write_now(&self.stream, pieces)
+    }
+
+    #[cfg(not(unix))]
+    fn write_now(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -155,34 +166,29 @@ impl<'a> Turn<'a> {
     }
 
     fn read_into(&self, received: &mut BytesMut) -> io::Result<()> {
-        let end = Instant::now() + TURN;
         while self.table.awaits(self.request) {
             match take(received, limits::FRAME_BYTES).map_err(io::Error::other)? {
                 Taken::Frame(frame) => {
                     self.table.answered(frame).map_err(io::Error::other)?;
                 }
                 Taken::Missing(missing) => {
-                    if !self.socket.wait(end.saturating_duration_since(Instant::now()))? {
-                        return Ok(());
-                    }
                     let kept = received.len();
                     received.resize(kept + missing.clamp(LEAST_READ, MOST_READ), 0);
                     let read = (&*self.socket.stream).read(&mut received[kept..]);
                     received.truncate(kept + read.as_ref().copied().unwrap_or_default());
                     match read {
                         Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                        Err(error) if !again(&error) => return Err(error),
-                        _ => {}
+                        Ok(_) => {}
+                        // Nothing has come for the time of a turn.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
                     }
                 }
             }
         }
         Ok(())
     }
-}
-
-fn again(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl Drop for Turn<'_> {

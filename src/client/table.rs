@@ -101,7 +101,7 @@ enum Waiting {
 /// A request with one answer.
 struct Asked {
     frame: Arc<Frame>,
-    answer: oneshot::Sender<Result<Response>>,
+    answer: oneshot::Sender<Result<Received>>,
     deadline: Instant,
     /// Whether it changes the store: then, once it was sent, nobody knows what became of it before it is answered.
     changes: bool,
@@ -143,8 +143,8 @@ impl State {
 }
 
 impl Table {
-    /// Asks for something that has one answer.
-    pub(super) fn ask(&self, request: &Request, deadline: Instant) -> oneshot::Receiver<Result<Response>> {
+    /// Asks for something that has one answer, which whoever waits for it decodes: the connection's task has other things to do.
+    pub(super) fn ask(&self, request: &Request, deadline: Instant) -> oneshot::Receiver<Result<Received>> {
         self.ask_for(request, deadline, false).1
     }
 
@@ -154,7 +154,7 @@ impl Table {
         request: &Request,
         deadline: Instant,
         by_thread: bool,
-    ) -> (u64, oneshot::Receiver<Result<Response>>) {
+    ) -> (u64, oneshot::Receiver<Result<Received>>) {
         let (answer, told) = oneshot::channel();
         let changes = matches!(request, Request::Append(_));
         let number = self.0.lock().number();
@@ -291,11 +291,7 @@ impl Table {
                 let alone = state.waiting.is_empty();
                 drop(state);
                 if let Some(Waiting::Answer(asked)) = asked {
-                    let response = Response::decode(frame).and_then(|response| match response {
-                        Response::Error(error) => Err(error),
-                        response => Ok(response),
-                    });
-                    let _ = asked.answer.send(response);
+                    let _ = asked.answer.send(Ok(frame));
                     return Ok(alone && asked.by_thread);
                 }
                 Ok(false)

@@ -99,13 +99,16 @@ pub(super) fn take_events(fields: &mut Fields) -> Result<Vec<RecordedEvent>> {
     let count = fields.u32()?;
     let count = fields.count(count, EVENT_HEAD_BYTES, usize::MAX)?;
     let mut events = Vec::with_capacity(count);
+    // One reference for each: all lie in the same buffer.
+    let all = fields.rest().clone();
     for _ in 0..count {
-        events.push(take_event(fields)?);
+        events.push(take_event(fields, &all)?);
     }
     Ok(events)
 }
 
-fn take_event(fields: &mut Fields) -> Result<RecordedEvent> {
+/// The next event of a body that ends as `all` does.
+fn take_event(fields: &mut Fields, all: &Bytes) -> Result<RecordedEvent> {
     let head = fields.head::<EVENT_HEAD_BYTES>()?;
     let mut head = &head[..];
     let (position, version) = (Position::new(head.get_u64_le()), Version::new(head.get_u64_le()));
@@ -114,9 +117,10 @@ fn take_event(fields: &mut Fields) -> Result<RecordedEvent> {
     let id = Uuid::from_u128(head.get_u128()).into();
     let lengths = [head.get_u16_le().into(), head.get_u16_le().into(), head.get_u32_le() as usize];
     let len = head.get_u32_le() as usize;
-    let body = fields.bytes(len)?;
+    let start = all.len() - fields.left();
+    fields.skip(len)?;
     let mut event = RecordedEvent::none();
-    event.become_body(Recorded { position, version, id, timestamp }, &body, 0..len, lengths)?;
+    event.become_body(Recorded { position, version, id, timestamp }, all, start..start + len, lengths)?;
     Ok(event)
 }
 
@@ -132,6 +136,12 @@ pub(super) fn put_new(frame: &mut Frame, event: &NewEvent) {
     own.put_slice(event_type);
     put_part(frame, &event.metadata);
     put_part(frame, &event.payload);
+}
+
+/// How many bytes of the frame's own a new event takes.
+pub(super) fn new_len(event: &NewEvent) -> usize {
+    let copied = |part: &Bytes| if part.len() < LEAST_PIECE { part.len() } else { 0 };
+    NEW_HEAD_BYTES + event.event_type.as_bytes().len() + copied(&event.metadata) + copied(&event.payload)
 }
 
 fn put_part(frame: &mut Frame, part: &Bytes) {

@@ -40,11 +40,28 @@ impl Fields {
         self.rest.len()
     }
 
-    /// So many bytes, as a view of the frame.
-    pub(super) fn bytes(&mut self, len: usize) -> Result<Bytes> {
+    /// All that is left.
+    pub(super) fn rest(&self) -> &Bytes {
+        &self.rest
+    }
+
+    /// Leaves out so many bytes.
+    pub(super) fn skip(&mut self, len: usize) -> Result<()> {
+        self.check(len)?;
+        self.rest.advance(len);
+        Ok(())
+    }
+
+    fn check(&self, len: usize) -> Result<()> {
         if len > self.rest.len() {
             return Err(malformed(format!("a field of {len} bytes, where {} are left", self.rest.len())));
         }
+        Ok(())
+    }
+
+    /// So many bytes, as a view of the frame.
+    pub(super) fn bytes(&mut self, len: usize) -> Result<Bytes> {
+        self.check(len)?;
         Ok(self.rest.split_to(len))
     }
 

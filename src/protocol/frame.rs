@@ -95,8 +95,9 @@ impl Frame {
         Frame { own, pieces: Vec::with_capacity(pieces), pieces_bytes: 0 }
     }
 
+    /// A frame with room for a small body.
     pub(crate) fn new() -> Frame {
-        Frame::with_capacity(0, 0)
+        Frame::with_capacity(64 - HEADER_BYTES, 0)
     }
 
     /// Makes room for so many bytes and pieces more.

@@ -5,7 +5,7 @@ use bytes::BufMut;
 use super::{
     Frame, MALFORMED, Received, Secret, UNKNOWN_REQUEST,
     error::{put_expected, take_expected},
-    event::{NEW_HEAD_BYTES, put_new, take_new},
+    event::{NEW_HEAD_BYTES, new_len, put_new, take_new},
     fields::{Fields, put_optional, put_text},
     malformed, snapshot,
 };
@@ -192,6 +192,7 @@ fn put_appends(frame: &mut Frame, appends: &[StreamAppend]) {
         put_text(own, stream.as_str());
         put_expected(own, *expected);
         own.put_u16_le(events.len() as u16);
+        own.reserve(events.iter().map(new_len).sum());
         events.iter().for_each(|event| put_new(frame, event));
     }
 }

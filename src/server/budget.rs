@@ -25,6 +25,12 @@ impl Budget {
         self.0.clone().acquire_many_owned(bytes).await.ok()
     }
 
+    /// The same if nobody has to be waited for.
+    fn hold_now(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = bytes.min(self.1) as u32;
+        self.0.clone().try_acquire_many_owned(bytes).ok()
+    }
+
     /// How many bytes are held.
     pub(super) fn held(&self) -> usize {
         self.1 - self.0.available_permits()
@@ -57,6 +63,20 @@ impl Budgets {
 
     /// Waits for so many bytes. The connection's own come first: who has used those up waits for nobody but itself.
     pub(super) async fn hold(&self, bytes: usize) -> Held {
+        match self.hold_now(bytes) {
+            Some(held) => held,
+            None => self.wait_for(bytes).await,
+        }
+    }
+
+    /// As [`Budgets::hold`], if nobody has to be waited for.
+    fn hold_now(&self, bytes: usize) -> Option<Held> {
+        let _turn = self.turn.try_lock().ok()?;
+        let own = Some(self.own.hold_now(bytes)?);
+        Some(Held { own, total: Some(self.total.hold_now(bytes)?) })
+    }
+
+    async fn wait_for(&self, bytes: usize) -> Held {
         let _turn = self.turn.lock().await;
         let own = self.own.hold(bytes).await;
         if bytes > self.free {

@@ -6,7 +6,7 @@
 //!   writer             until everything that was begun is answered
 //! ```
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -17,14 +17,16 @@ use tracing::{debug, info, warn};
 
 use super::{
     access::Access,
+    alone::{LoneAppend, Seat, Serving},
     budget::{Budget, Budgets},
+    line::Line,
     memory::Memory,
     metrics::Metrics,
     options::ServerOptions,
     reader::{Ended, FrameReader, MOST_BUFFER, Patience, Source},
     session::{Jobs, Session, answer_pages},
     shutdown::Shutdown,
-    streamed::Surroundings,
+    streamed::{AllStreamed, Surroundings},
     writer::{Own, Sink, Ticket, Writer},
 };
 use crate::{
@@ -50,6 +52,7 @@ pub(super) struct Common {
     pub(super) options: Arc<ServerOptions>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) memory: Memory,
+    pub(super) seat: Seat,
     /// Of all connections together.
     pub(super) requests: Budget,
     pub(super) responses: Budget,
@@ -61,6 +64,8 @@ pub(super) struct Common {
 pub(super) struct Stream {
     pub(super) source: Source,
     pub(super) sink: Sink,
+    /// Both, for a thread that serves it alone.
+    pub(super) line: Option<Line>,
 }
 
 /// Serves a connection until it ends.
@@ -76,7 +81,7 @@ pub(super) async fn serve(number: u64, peer: SocketAddr, stream: Stream, common:
         Err(_) => return info!(connection = number, %peer, "refused: it took too long to say who it is"),
     };
     info!(connection = number, %peer, token = access.name, "opened");
-    let (reason, reader) = converse(reader, sink, access, &common).await;
+    let (reason, reader) = converse(number, reader, sink, stream.line, access, &common).await;
     info!(connection = number, %peer, %reason, "closed");
     if let Some(mut reader) = reader {
         reader.linger().await;
@@ -145,8 +150,10 @@ async fn refuse(sink: &mut Sink, request: u64, error: Error) -> String {
 
 /// Answers a client that is known. Returns why it ended, and the reader if its last bytes should be waited for.
 async fn converse(
+    number: u64,
     mut reader: FrameReader,
     sink: Sink,
+    line: Option<Line>,
     access: Access,
     common: &Common,
 ) -> (String, Option<FrameReader>) {
@@ -165,21 +172,31 @@ async fn converse(
         server: common.name.clone(),
     };
     let answering = answer_pages(pages.clone(), with.clone(), own.clone());
-    let session = Session::new(with, pages, own.clone());
-    let writer = Writer::new(sink, answers, own, common.options.write_time, &common.metrics, &common.store);
+    let streamed = AllStreamed::default();
+    let session = Session::new(with, pages, own.clone(), streamed.clone());
+    let serving = Serving { number, store: &common.store, lone: LoneAppend::default(), line, seat: &common.seat };
+    let (patience, lone) = (common.options.write_time, serving.lone.clone());
+    let writer = Writer::new(sink, answers, own, patience, &common.metrics, &common.store, lone);
+    let permits = Arc::new(Semaphore::new(common.options.requests));
+    let idle = || streamed.is_empty() && permits.available_permits() == common.options.requests;
     let mut why = "closed by the client".to_owned();
     let requests = budget(&common.requests, MOST_BUFFER);
-    let working = async {
-        // What was read is worked on at once, and the writer comes behind both.
-        tokio::join!(biased; read(&mut reader, session, requests, common, &mut why), answering);
-        // All that can be said is on its way: the writer ends.
-        std::future::pending::<()>().await;
-    };
-    let written = tokio::select! {
-        // What has come is taken before it is answered: what came together is committed and answered together.
-        biased;
-        () = working => Ok(()),
-        written = writer.run() => written,
+    let written = {
+        let mut conversing = pin!(async {
+            let working = async {
+                // What was read is worked on at once, and the writer comes behind both.
+                tokio::join!(biased; read(&mut reader, session, requests, &permits, common, &mut why), answering);
+                // All that can be said is on its way: the writer ends.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                // What has come is taken before it is answered: what came together is committed and answered together.
+                biased;
+                () = working => Ok(()),
+                written = writer.run() => written,
+            }
+        });
+        poll_fn(|context| serving.poll(conversing.as_mut(), idle, context)).await
     };
     match written {
         Ok(()) => (why, Some(reader)),
@@ -188,10 +205,16 @@ async fn converse(
 }
 
 /// Reads requests and hands them on, until there are no more.
-async fn read(reader: &mut FrameReader, mut session: Session, budgets: Budgets, common: &Common, why: &mut String) {
+async fn read(
+    reader: &mut FrameReader,
+    mut session: Session,
+    budgets: Budgets,
+    permits: &Arc<Semaphore>,
+    common: &Common,
+    why: &mut String,
+) {
     let options = &common.options;
     let patience = Patience { idle: options.idle_time, frame: options.frame_time };
-    let permits = Arc::new(Semaphore::new(options.requests));
     let mut shutdown = common.shutdown.clone();
     let ended = loop {
         let next = tokio::select! {
@@ -206,7 +229,10 @@ async fn read(reader: &mut FrameReader, mut session: Session, budgets: Budgets, 
             Err(ended) => break ended,
         };
         common.metrics.received_bytes.inc_by(frame.body.len() as u64);
-        let request = permits.clone().acquire_owned().await.ok();
+        let request = match permits.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => permits.clone().acquire_owned().await.ok(),
+        };
         let (id, request) = (frame.request, (Request::decode(frame), Ticket { request, bytes }));
         session.take(id, request.0, request.1).await;
     };

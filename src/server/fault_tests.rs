@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     connection::Common,
+    line::Line,
     listener::{common, serve_all},
     network::{Incoming, Transport},
     options::ServerOptions,
@@ -60,9 +61,9 @@ impl Incoming for Fragile<TcpListener> {
 }
 
 impl Transport for Fragile<TcpStream> {
-    fn halves(self) -> (Source, Sink) {
-        let (source, sink) = self.0.halves();
-        (Box::new(FragileSource(source)), sink)
+    fn halves(self) -> (Source, Sink, Option<Line>) {
+        let (source, sink, line) = self.0.halves();
+        (Box::new(FragileSource(source)), sink, line)
     }
 }
 

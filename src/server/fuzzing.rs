@@ -96,7 +96,7 @@ async fn talk(store: &Store, options: ServerOptions, bytes: &[u8]) -> Option<Vec
     let (common, _down) = common(store.clone(), address, options);
     let (ours, theirs) = duplex(16 << 10);
     let (source, sink) = split(theirs);
-    let stream = Stream { source: Box::new(source), sink: Box::new(sink) };
+    let stream = Stream { source: Box::new(source), sink: Box::new(sink), line: None };
     let (mut reading, mut writing) = split(ours);
     let mut answered = BytesMut::new();
     let writes = async {

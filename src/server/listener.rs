@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::{
+    alone::Seat,
     budget::Budget,
     connection::{self, Common, Stream},
     http,
@@ -160,6 +161,7 @@ pub(super) fn common(store: Store, address: SocketAddr, options: ServerOptions) 
     let common = Common {
         metrics,
         memory: Memory::new(),
+        seat: Seat::default(),
         store,
         requests: Budget::new(options.total_bytes),
         responses: Budget::new(options.total_bytes),
@@ -310,18 +312,18 @@ async fn serve(number: u64, stream: impl Transport, peer: SocketAddr, common: Co
 /// The two directions of a connection, by TLS if that is what is spoken here.
 async fn secure(stream: impl Transport, common: &Common) -> std::io::Result<Stream> {
     let Some(tls) = &common.options.tls else {
-        let (source, sink) = stream.halves();
-        return Ok(Stream { source, sink });
+        let (source, sink, line) = stream.halves();
+        return Ok(Stream { source, sink, line });
     };
     let (source, sink) = tokio::io::split(TlsAcceptor::from(tls.clone()).accept(stream).await?);
-    Ok(Stream { source: Box::new(source), sink: Box::new(sink) })
+    Ok(Stream { source: Box::new(source), sink: Box::new(sink), line: None })
 }
 
 /// Tells a client that there is no room, and waits for it to go.
 async fn refuse(stream: impl Transport, common: Common, turn: OwnedSemaphorePermit) {
     let _turn = turn;
     let telling = async {
-        let Stream { mut source, mut sink } = secure(stream, &common).await?;
+        let Stream { mut source, mut sink, .. } = secure(stream, &common).await?;
         sink.write_all(&ServerPreamble::Refused(Refusal::TooManyConnections).encode()).await?;
         sink.shutdown().await?;
         let mut discarded = [0; 256];

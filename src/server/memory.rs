@@ -14,8 +14,10 @@ use std::{
 /// Reads that took longer than this did not all come from memory.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// How long a slow read is remembered.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// How long slow reads are remembered: so many times as long as they took, and this long at most. A disk that goes on being slow is noticed on those
+/// other threads as well; a thread that was only kept from running for a moment is forgotten soon.
+const REMEMBERED: u32 = 32;
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What all connections know of the reads of a server.
 #[derive(Clone, Debug)]
@@ -37,8 +39,10 @@ impl Memory {
 
     /// Some reads began then, and are over now.
     pub(super) fn took(&self, begun: Instant, now: Instant) {
-        if now.saturating_duration_since(begun) > QUICK {
-            self.slow_until.fetch_max(self.since(now + REMEMBERED), Ordering::Relaxed);
+        let time = now.saturating_duration_since(begun);
+        if time > QUICK {
+            let until = now + time.saturating_mul(REMEMBERED).min(LONGEST);
+            self.slow_until.fetch_max(self.since(until), Ordering::Relaxed);
         }
     }
 
@@ -60,7 +64,11 @@ mod tests {
         let slow = now + 2 * QUICK;
         memory.took(now, slow);
         assert!(!memory.is_quick(slow));
-        assert!(!memory.is_quick(slow + REMEMBERED / 2));
-        assert!(memory.is_quick(slow + REMEMBERED));
+        assert!(!memory.is_quick(slow + QUICK * REMEMBERED));
+        assert!(memory.is_quick(slow + 2 * QUICK * REMEMBERED));
+        let slower = slow + LONGEST;
+        memory.took(slow, slower);
+        assert!(!memory.is_quick(slower + LONGEST / 2));
+        assert!(memory.is_quick(slower + LONGEST));
     }
 }

@@ -9,6 +9,7 @@
 //!         reads        pages, those of one connection together: here as long as they come from memory, else on threads that may block
 //!         streamed     long reads and subscriptions, a task each, as far as there is credit
 //!       writer       what is ready -> vectored writes, straight from where the events lie
+//!     alone        all of that by one thread, line in hand, as long as nobody else appends
 //!   network      what connections are: the system's, or simulated ones
 //!   http         metrics, health and readiness, on a port of their own
 //! ```
@@ -23,6 +24,7 @@
 //! - on the way from the store to the socket no payload is copied.
 
 mod access;
+mod alone;
 mod budget;
 mod connection;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod fault_tests;
 #[cfg(all(feature = "client", any(test, fuzzing)))]
 pub(crate) mod fuzzing;
 mod http;
+mod line;
 mod listener;
 mod memory;
 mod metrics;

@@ -7,12 +7,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{reader::Source, writer::Sink};
+use super::{line::Line, reader::Source, writer::Sink};
 
 /// Bytes in both directions.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// The two directions, each for itself.
-    fn halves(self) -> (Source, Sink);
+    /// The two directions, each for itself; and the same connection for a thread that serves it alone.
+    fn halves(self) -> (Source, Sink, Option<Line>);
 }
 
 /// Gives out connections.
@@ -24,9 +24,9 @@ pub(super) trait Incoming: Send {
 }
 
 impl Transport for TcpStream {
-    fn halves(self) -> (Source, Sink) {
-        let (source, sink) = self.into_split();
-        (Box::new(source), Box::new(sink))
+    fn halves(self) -> (Source, Sink, Option<Line>) {
+        let line = Line::new(self);
+        (Box::new(line.clone()), Box::new(line.clone()), Some(line))
     }
 }
 

@@ -20,6 +20,7 @@ use turmoil::{
 };
 
 use super::{
+    line::Line,
     listener::{common, serve_all},
     network::{Incoming, Transport},
     options::ServerOptions,
@@ -41,9 +42,9 @@ const PORT: u16 = 4433;
 struct Simulated;
 
 impl Transport for TcpStream {
-    fn halves(self) -> (Source, Sink) {
+    fn halves(self) -> (Source, Sink, Option<Line>) {
         let (source, sink) = self.into_split();
-        (Box::new(source), Box::new(sink))
+        (Box::new(source), Box::new(sink), None)
     }
 }
 

@@ -1,11 +1,17 @@
 //! From bytes to frames, within the budgets and the time limits.
 
-use std::{io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Instant, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 use super::budget::{Budgets, Held};
@@ -47,6 +53,8 @@ pub(super) struct FrameReader {
     step: usize,
     /// Held for the large frame whose beginning is in the buffer.
     large: Option<Held>,
+    /// Rings when the client may have said nothing for too long. It is set anew when it has rung: what comes needs no clock to be wound.
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// How long a client may take.
@@ -59,7 +67,8 @@ pub(super) struct Patience {
 impl FrameReader {
     pub(super) fn new(source: Source) -> FrameReader {
         let buffer = BytesMut::new();
-        FrameReader { source, buffer, step: LEAST_BUFFER, large: None }
+        let alarm = Box::pin(sleep(Duration::ZERO));
+        FrameReader { source, buffer, step: LEAST_BUFFER, large: None, alarm }
     }
 
     /// The next frame, and the part of the budget that its bytes take. Waits until there is enough of it.
@@ -120,7 +129,7 @@ impl FrameReader {
     async fn read(&mut self, patience: Duration) -> Result<(), Ended> {
         let begun = !self.buffer.is_empty();
         let room = self.buffer.capacity() - self.buffer.len();
-        let Ok(read) = timeout(patience, self.source.read_buf(&mut self.buffer)).await else {
+        let Some(read) = self.read_within(patience).await else {
             return Err(if begun { Ended::Slow } else { Ended::Idle });
         };
         match read {
@@ -138,6 +147,31 @@ impl FrameReader {
             }
             Err(error) => Err(Ended::Broken(error)),
         }
+    }
+
+    /// Reads what comes; `None` when nothing has come for so long.
+    async fn read_within(&mut self, patience: Duration) -> Option<io::Result<usize>> {
+        let FrameReader { source, buffer, alarm, .. } = self;
+        let mut reading = pin!(source.read_buf(buffer));
+        let mut deadline = None;
+        poll_fn(|context| {
+            if let Poll::Ready(read) = reading.as_mut().poll(context) {
+                return Poll::Ready(Some(read));
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(patience));
+            let Some(deadline) = deadline else { return Poll::Pending };
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            while alarm.as_mut().poll(context).is_ready() {
+                if alarm.deadline() >= deadline {
+                    return Poll::Ready(None);
+                }
+                alarm.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Exactly the first bytes of a connection.

@@ -11,10 +11,7 @@ use std::{
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    task::{JoinSet, spawn_blocking, yield_now},
-};
+use tokio::task::{JoinSet, spawn_blocking, yield_now};
 
 use super::{
     access::{Access, Role},
@@ -42,11 +39,6 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
             Err(_) => Err(fault()),
         },
     }
-}
-
-/// Whether a task may block the thread that it runs on, as the runtime puts another in its place.
-pub(super) fn may_block_in_place() -> bool {
-    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
 /// What is answered to a request that panicked.
@@ -144,6 +136,7 @@ const QUICK_BYTES: usize = 128 << 10;
 type Looked = (Vec<(Frame, Ticket)>, VecDeque<Box<PageJob>>);
 
 fn look_up(jobs: VecDeque<Box<PageJob>>, most: usize, with: &Surroundings) -> Looked {
+    let begun = Instant::now();
     let (mut answered, mut left, mut bytes) = (Vec::with_capacity(jobs.len()), VecDeque::new(), 0);
     for mut job in jobs {
         let frame = if bytes < most { job.asked.answer(job.request, with) } else { None };
@@ -155,6 +148,7 @@ fn look_up(jobs: VecDeque<Box<PageJob>>, most: usize, with: &Surroundings) -> Lo
             None => left.push_back(job),
         }
     }
+    with.memory.took(begun, Instant::now());
     (answered, left)
 }
 
@@ -169,8 +163,8 @@ pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
         if waiting.is_empty() {
             return;
         }
-        let begun = Instant::now();
-        let here = with.memory.is_quick(begun) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
+        let here =
+            with.memory.is_quick(Instant::now()) && waiting.iter().take(QUICK_PAGES).all(|job| job.asked.is_bounded());
         let batch = waiting.drain(..waiting.len().min(if here { QUICK_PAGES } else { PAGES })).collect();
         let looked = if here {
             look_up(batch, QUICK_BYTES, &with)
@@ -180,7 +174,6 @@ pub(super) async fn answer_pages(jobs: Jobs, with: Surroundings, own: Own) {
             let Ok(looked) = blocking(move || Ok(look_up(batch, PAGES_BYTES, &with))).await else { return };
             looked
         };
-        with.memory.took(begun, Instant::now());
         let (answered, left) = looked;
         left.into_iter().rev().for_each(|job| waiting.push_front(job));
         for (frame, ticket) in answered {
@@ -207,8 +200,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(with: Surroundings, pages: Jobs, own: Own) -> Session {
-        Session { with, pages, own, streamed: AllStreamed::default(), streams: JoinSet::new(), slow: JoinSet::new() }
+    pub(super) fn new(with: Surroundings, pages: Jobs, own: Own, streamed: AllStreamed) -> Session {
+        Session { with, pages, own, streamed, streams: JoinSet::new(), slow: JoinSet::new() }
     }
 
     fn access(&self) -> &Access {

@@ -172,6 +172,10 @@ impl AllStreamed {
         Ok(Entry { all: self.clone(), request, streamed })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     pub(super) fn get(&self, request: u64) -> Option<Arc<Streamed>> {
         self.0.lock().get(&request).cloned()
     }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -17,11 +18,10 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc},
-    task::block_in_place,
     time::timeout,
 };
 
-use super::{budget::Held, metrics::Metrics, session::may_block_in_place};
+use super::{alone::LoneAppend, budget::Held, metrics::Metrics};
 use crate::{
     error::Result,
     event_store::{Appended, BoxFuture},
@@ -117,6 +117,7 @@ pub(super) struct Writer<'a> {
     pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
     pub(super) store: &'a Store,
+    pub(super) lone: LoneAppend,
     queue: VecDeque<Box<Ready>>,
     /// Bytes of the first frame of the queue that are written.
     written: usize,
@@ -131,14 +132,15 @@ impl<'a> Writer<'a> {
         patience: Duration,
         metrics: &'a Metrics,
         store: &'a Store,
+        lone: LoneAppend,
     ) -> Writer<'a> {
         let (queue, appends) = (VecDeque::new(), FuturesUnordered::new());
-        Writer { sink, out, own, patience, metrics, store, queue, written: 0, appends }
+        Writer { sink, out, own, patience, metrics, store, lone, queue, written: 0, appends }
     }
 
     /// Writes until nobody has anything to say any more.
     pub(super) async fn run(mut self) -> io::Result<()> {
-        while std::future::poll_fn(|context| self.gather(context)).await {
+        while poll_fn(|context| self.gather(context)).await {
             self.write().await?;
         }
         self.sink.shutdown().await
@@ -166,14 +168,9 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        if fresh == 1
-            && self.appends.len() == 1
-            && self.queue.is_empty()
-            && self.store.is_alone()
-            && may_block_in_place()
-        {
+        if fresh == 1 && self.appends.len() == 1 && self.queue.is_empty() && self.lone.leave(self.store) {
             // Nobody else writes, and nothing more was sent: another thread would only be a detour.
-            block_in_place(|| self.store.commit_alone());
+            return Poll::Pending;
         }
         while let Poll::Ready(Some((request, appended, events, arrived, ticket))) =
             Pin::new(&mut self.appends).poll_next(context)
@@ -190,21 +187,33 @@ impl<'a> Writer<'a> {
 
     async fn write(&mut self) -> io::Result<()> {
         while !self.queue.is_empty() {
-            let Writer { sink, queue, written, .. } = self;
-            let write = std::future::poll_fn(|context| {
-                let mut pieces = [IoSlice::new(&[]); PIECES];
-                let count = Frame::pieces(queue.iter().map(|ready| &ready.0), *written, &mut pieces);
-                Pin::new(&mut *sink).poll_write_vectored(context, &pieces[..count])
-            });
-            match timeout(self.patience, write).await {
-                Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(Ok(bytes)) => self.advance(bytes),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")),
+            match self.in_time(Writer::poll_write).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                bytes => self.advance(bytes),
             }
         }
-        match timeout(self.patience, self.sink.flush()).await {
-            Ok(flushed) => flushed,
+        self.in_time(|writer, context| Pin::new(&mut writer.sink).poll_flush(context)).await
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = Frame::pieces(self.queue.iter().map(|ready| &ready.0), self.written, &mut pieces);
+        let sink = Pin::new(&mut self.sink);
+        match &pieces[..count] {
+            // A system call that does less.
+            [piece] => sink.poll_write(context, piece),
+            pieces => sink.poll_write_vectored(context, pieces),
+        }
+    }
+
+    /// Waits for what the client must take. What it takes at once needs no clock.
+    async fn in_time<T>(&mut self, poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
+        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(poll(self, context))).await {
+            return done;
+        }
+        let patience = self.patience;
+        match timeout(patience, poll_fn(|context| poll(self, context))).await {
+            Ok(done) => done,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")),
         }
     }

@@ -1,7 +1,7 @@
 //! Copies into other engines and out of them, on servers of the tests' own, and the commands that work on them as on a directory.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -114,6 +114,67 @@ fn a_copy_of_a_source_that_grows_ends_with_what_was_there_and_the_next_one_adds_
             assert_eq!(copied(&source, text(&to))["events"].as_u64(), Some(whole["events"].as_u64().unwrap() + grown));
         });
         assert!(events(&source) == events(text(&to)));
+    }
+}
+
+#[test]
+fn two_copies_into_one_store_at_once_leave_what_one_would() {
+    for target in fresh() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("from");
+        filled(&from, 200);
+        let arguments = ["copy", "--from", text(&from), "--to", &target];
+        let mut copying = [begun(&arguments), begun(&arguments)];
+        for copying in &mut copying {
+            let code = copying.wait().unwrap().code();
+            // One may find a half of what it is about to send.
+            assert!(matches!(code, Some(0..=3)), "{}", said(copying));
+        }
+        copied(text(&from), &target);
+        assert!(events(&target) == events(text(&from)));
+    }
+}
+
+#[test]
+fn of_appends_whose_process_was_killed_all_that_it_was_told_of_are_there_once_and_in_order() {
+    for store in fresh() {
+        let mut command = crate::process::factlog();
+        command.stdin(Stdio::piped()).args(["--store", &store, "append", "killed", "--each"]);
+        let mut appending = command.spawn().unwrap();
+        let (mut lines, answers) = (appending.stdin.take().unwrap(), appending.stdout.take().unwrap());
+        thread::spawn(move || (0..).all(|number| writeln!(lines, "{{\"type\":\"T\",\"data\":{number}}}").is_ok()));
+        let told = BufReader::new(answers).lines().take(100).map_while(Result::ok).count();
+        kill_process(Pid::from_child(&appending), Signal::KILL).unwrap();
+        appending.wait().unwrap();
+        let stored = exported(&store);
+        assert!(told == 100 && stored.len() >= told, "{} of {told}", stored.len());
+        for (number, line) in stored.iter().enumerate() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (event["data"].as_u64(), event["version"].as_u64()),
+                (Some(number as u64), Some(number as u64 + 1))
+            );
+        }
+    }
+}
+
+#[cfg(feature = "jetstream")]
+#[test]
+fn an_event_that_is_too_large_for_the_copy_ends_it_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = directory.path().join("from");
+    let store = factlog::Store::open(&from).unwrap();
+    for bytes in [10, 900 << 10, 10] {
+        let event = factlog::NewEvent::new("T".parse().unwrap(), vec![b'x'; bytes]);
+        store.append(&"s".parse().unwrap(), factlog::ExpectedVersion::Any, vec![event]).unwrap();
+    }
+    store.close().unwrap();
+    let target = nats::alone().address("too-large");
+    for _ in 0..2 {
+        let refused = copy(text(&from), &target);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("the event at position 2: the event has"), "{}", refused.stderr);
+        assert_eq!(exported(&target).len(), 1);
     }
 }
 
@@ -244,7 +305,6 @@ fn a_copy_into_a_cluster_goes_on_when_it_and_the_leader_are_killed_and_when_all_
     let (from, to) = (directory.path().join("from"), directory.path().join("to"));
     // The copy must still have far to go when who watches has heard of the new leader.
     filled(&from, MANY);
-    // A command that begins while a node is down cannot know whether that node syncs: who watches is there before.
     let watching = nats.open("killed");
     let last = || block_on(watching.last_position()).unwrap().get();
     let arguments = ["copy", "--from", text(&from), "--to", &url];

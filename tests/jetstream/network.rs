@@ -90,7 +90,7 @@ fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_app
         // So long everybody notices.
         Box::new(move || proxied.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
     };
-    let losses = [Network::Cut, Network::LosesOne, Network::LosesAll, Network::Silent, Network::Cut];
+    let losses = [Network::Cut, Network::LosesAll, Network::Silent];
     disturbed(&store, losses.into_iter().map(lost).collect());
 }
 

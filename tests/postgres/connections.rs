@@ -43,7 +43,11 @@ fn more_writers_than_connections_wait_for_each_other() {
         let writing: Vec<_> = (0..16)
             .map(|writer| {
                 let store = &store;
-                scope.spawn(move || (0..20).map(|_| append(store, &format!("a-{writer}"), "x").unwrap()).count())
+                scope.spawn(move || {
+                    (0..20).for_each(|_| {
+                        append(store, &format!("a-{writer}"), "x").unwrap();
+                    })
+                })
             })
             .collect();
         while !writing.iter().all(thread::ScopedJoinHandle::is_finished) {
@@ -66,7 +70,11 @@ fn connections_that_the_server_refuses_are_asked_for_again() {
     thread::scope(|scope| {
         for writer in 0..8 {
             let narrow = &narrow;
-            scope.spawn(move || (0..5).map(|_| append(narrow, &format!("a-{writer}"), "x").unwrap()).count());
+            scope.spawn(move || {
+                (0..5).for_each(|_| {
+                    append(narrow, &format!("a-{writer}"), "x").unwrap();
+                })
+            });
         }
     });
     assert_eq!(whole_log(&narrow).len(), 8 * 5);

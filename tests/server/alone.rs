@@ -1,6 +1,11 @@
-//! A thread that is alone with its request uses the client's socket itself: with others beside it, and when the server goes.
+//! A thread that is alone with its request uses the client's socket itself, and one of the server's serves a client that appends alone: with
+//! others beside them, and when the server goes.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use factlog::{
     Error, EventStore, ExpectedVersion, ReadStream, Store, Subscribe, Version, block_on,
@@ -10,7 +15,7 @@ use factlog::{
 use tempfile::TempDir;
 use tokio::{runtime::Builder, sync::oneshot};
 
-use crate::support::{LONG, Served, event, stream};
+use crate::support::{LONG, Served, append_body, event, frame, stream, text, until};
 
 /// Appends one event after the other, each under the version that the stream must have.
 fn append(client: &Client, name: &str, events: u64) {
@@ -61,7 +66,7 @@ fn threads_tasks_and_subscriptions_share_a_connection_and_each_gets_its_own_answ
 #[test]
 fn what_a_thread_asks_of_a_server_that_has_gone_was_not_sent() {
     let mut served = Served::new();
-    let options = ClientOptions::new(&served.url()).unwrap().request_time(Duration::from_millis(300));
+    let options = ClientOptions::new(&served.url()).unwrap().request_time(Duration::from_secs(1));
     let client = options.connect().unwrap();
     append(&client, "alone", 5);
     served.stop();
@@ -103,4 +108,63 @@ fn a_server_on_a_runtime_of_one_thread_serves_as_well() {
     assert_eq!(block_on(client.read_stream(ReadStream::new(&stream("alone")))).unwrap().len(), 5);
     drop((client, stop));
     serving.join().unwrap();
+}
+
+#[test]
+fn whoever_was_served_alone_and_takes_nothing_keeps_no_thread_and_gets_all_of_it_later() {
+    const PAGES: u64 = 24;
+    let served = Served::new();
+    for _ in 0..2 {
+        served.store.append(&stream("big"), ExpectedVersion::Any, vec![event(vec![0; 512 << 10])]).unwrap();
+    }
+    let page = [&[0; 5][..], &text("big"), &1u64.to_le_bytes(), &u64::MAX.to_le_bytes(), &[0xff; 8], &[0]].concat();
+    let mut raw = served.greeted();
+    for round in 0..3 {
+        raw.send(&frame(2, 3, &append_body("alone", round + 1, b"x")));
+        assert_eq!(raw.receive().unwrap().1, 0x8003);
+        // More than the system keeps for a socket.
+        let pages: Vec<u8> = (0..PAGES).flat_map(|page_number| frame(10 + page_number, 4, &page)).collect();
+        raw.send(&pages);
+        append(&served.client(), "others", 20);
+        for number in 0..PAGES {
+            let (request, kind, body) = raw.receive().unwrap();
+            assert_eq!((request, kind), (10 + number, 0x8004));
+            assert!(body.len() > 512 << 10);
+        }
+    }
+    assert_eq!(served.store.last_position().get(), 2 + 3 * 21);
+}
+
+#[test]
+fn a_client_that_is_served_alone_neither_keeps_others_waiting_nor_the_server_from_ending() {
+    let mut served = Served::new();
+    let name = stream("alone");
+    let over = AtomicBool::new(false);
+    let (acknowledged, unknown) = thread::scope(|scope| {
+        let options = served.options().request_time(Duration::from_secs(1));
+        let appending = scope.spawn(|| {
+            let client = options.connect().unwrap();
+            let (mut acknowledged, mut unknown) = (0, 0);
+            while !over.load(Ordering::Relaxed) {
+                match client.append(&stream("alone"), ExpectedVersion::Any, vec![event("x")]) {
+                    Ok(_) => acknowledged += 1,
+                    Err(_) => unknown += 1,
+                }
+            }
+            (acknowledged, unknown)
+        });
+        until("somebody is served alone", || served.store.stream_version(&name).unwrap().get() > 20);
+        let other = served.client();
+        let mut subscription = other.subscribe(Subscribe::new().after(other.last_position().unwrap())).unwrap();
+        assert!(subscription.next_within(LONG).unwrap().is_some());
+        append(&other, "other", 20);
+        // A second one as well, which comes and goes.
+        append(&served.client(), "other", 20);
+        served.stop();
+        over.store(true, Ordering::Relaxed);
+        appending.join().unwrap()
+    });
+    let stored = served.store.stream_version(&name).unwrap().get();
+    assert!((acknowledged..=acknowledged + unknown).contains(&stored), "{acknowledged} of {stored}, {unknown} unknown");
+    assert_eq!(served.store.stream_version(&stream("other")).unwrap().get(), 40);
 }

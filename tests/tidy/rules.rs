@@ -59,7 +59,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::thread::Builder", &["src/disk/os.rs", "src/model/timer.rs"]),
     // Runtimes start threads: what is reached over a network has one of its own, and the command makes the one that the server runs on.
     // The server asks what kind of runtime it is on.
-    ("tokio::runtime", &["src/runtime.rs", "src/cli/serve.rs", "src/server/session.rs"]),
+    ("tokio::runtime", &["src/runtime.rs", "src/cli/serve.rs", "src/server/alone.rs"]),
     // The server's reads may wait for the disk: they are made on threads of the runtime that are there for that.
     ("tokio::task::spawn_blocking", &["src/server/session.rs", "src/server/http.rs"]),
     ("tokio::fs", &[]),
