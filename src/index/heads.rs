@@ -47,11 +47,6 @@ impl Heads {
         self.forgotten
     }
 
-    /// The event of this position, behind all others, is not put.
-    pub(super) fn leave_out(&mut self, position: Position) {
-        self.forgotten = position;
-    }
-
     pub(super) fn put(&mut self, stream: ListHash, version: Version, position: Position) {
         let buckets = self.buckets.len();
         if self.taken * 2 >= buckets * PLACES && buckets < MOST_BUCKETS {
@@ -172,8 +167,5 @@ mod tests {
         put(&mut heads, stream(9), 10);
         assert_eq!((heads.get(stream(2)), heads.forgotten()), (None, at(2).1), "eight places for nine");
         assert!([(1, 9), (3, 3), (9, 10)].iter().all(|(of, number)| heads.get(stream(*of)) == Some(at(*number))));
-        heads.leave_out(at(11).1);
-        put(&mut heads, stream(10), 12);
-        assert_eq!(heads.forgotten(), at(11).1);
     }
 }

@@ -235,7 +235,7 @@ impl Index {
         let mut state = self.shared.state.write();
         let (before, _) = state.newest(event.stream, Position::MAX)?;
         state.active.add(event, bytes);
-        state.heads.leave_out(event.position);
+        state.heads.put(event.stream, event.version, event.position);
         Ok(before)
     }
 

@@ -47,8 +47,11 @@ pub(crate) const HEADER_PAGE: u64 = PAGE;
 /// The front of a segment is mapped anew when it has grown by an eighth and so many bytes.
 const FRONT_STEP: usize = 16 << 10;
 
-/// So much of what was written last is kept in memory, unless a batch is half as large by itself.
+/// So much of what was written last is kept in memory, ...
 const NEWEST_BYTES: usize = 64 << 10;
+
+/// ... but for batches of more than this: to copy them would cost their writers more than it saves.
+const NEWEST_BATCH_BYTES: usize = 8 << 10;
 
 const MAGIC: &[u8; 8] = b"factseg\0";
 
@@ -152,11 +155,11 @@ impl Newest {
     /// Adds what was written at `offset`.
     fn add(&mut self, offset: u64, written: &[u8]) {
         let follows = self.start + self.bytes.len() as u64 == offset;
-        if !follows || written.len() > NEWEST_BYTES / 2 {
+        if !follows || written.len() > NEWEST_BATCH_BYTES {
             self.bytes.clear();
             self.start = offset;
         }
-        if written.len() > NEWEST_BYTES / 2 {
+        if written.len() > NEWEST_BATCH_BYTES {
             self.start += written.len() as u64;
             return;
         }
@@ -389,7 +392,7 @@ mod tests {
         for bytes in [64, 1 << 10, 8 << 10, 30 << 10, 64, 40 << 10, 64].repeat(5) {
             newest.add(offset, &like_a_record(bytes));
             let kept = newest.record(offset);
-            assert_eq!(kept.is_some(), bytes <= NEWEST_BYTES / 2, "{bytes} bytes at {offset}");
+            assert_eq!(kept.is_some(), bytes <= NEWEST_BATCH_BYTES, "{bytes} bytes at {offset}");
             assert!(kept.is_none_or(|record| record == like_a_record(bytes)));
             assert!(newest.bytes.len() <= NEWEST_BYTES);
             kept_offsets += usize::from(kept.is_some());
@@ -397,7 +400,7 @@ mod tests {
             assert_eq!(newest.record(offset), None, "nothing is there yet");
             assert_eq!(newest.record(0), None, "that is long ago");
         }
-        assert_eq!(kept_offsets, 30);
+        assert_eq!(kept_offsets, 25);
         newest.add(offset + 8, &like_a_record(64));
         assert_eq!((newest.record(offset), newest.start), (None, offset + 8), "what does not follow begins anew");
     }

@@ -258,7 +258,9 @@ fn a_panic_in_a_request_is_its_answer_and_all_others_of_the_connection_go_on() {
     let serving = Serving::new(ServerOptions::new());
     let client = serving.client();
     let a = stream("a");
-    client.append(&a, ExpectedVersion::Any, vec![event(b"1"), event(b"2")]).unwrap();
+    // Too much to be kept in memory: to be read it must be asked of the disk.
+    let large = [b'x'; 5 << 10];
+    client.append(&a, ExpectedVersion::Any, vec![event(&large), event(&large)]).unwrap();
     let mut live = client.subscribe(Subscribe::new().after(Position::new(2))).unwrap();
     serving.disk.panic_in_reads(true);
     let fault = |error: Error| assert!(matches!(error, Error::Remote { code: INTERNAL, .. }), "{error:?}");

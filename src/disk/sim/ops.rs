@@ -177,6 +177,7 @@ impl DiskFile for SimFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
+        self.disk.0.gate.read();
         self.operate(Op::Map, |inner, _| Ok(inner.tree.content_mut(self.file)?.map()))
     }
 }
