@@ -171,6 +171,28 @@ fn taking_turns(heard: &Arc<Heard>) {
     assert_eq!(world.reopen().unwrap().events().len(), 3);
 }
 
+/// Tasks that drive themselves and come back, so that batches wait for those that are expected. Who watches for them may find
+/// that its own append was in the batch before.
+fn coming_back(heard: &Arc<Heard>) {
+    let world = World::roomy(heard);
+    let driven = world.spawn(|world| {
+        for version in 0..3 {
+            let _ = block(world.appending("task-30", Exact(Version::new(version)), 30 + version)).unwrap();
+        }
+    });
+    let tasks = [10, 20].map(|number| {
+        world.spawn(move |world| {
+            for version in 0..2 {
+                let appending =
+                    world.appending(&format!("task-{number}"), Exact(Version::new(version)), number + version);
+                let _ = block_on(appending).unwrap();
+            }
+        })
+    });
+    join(tasks.into_iter().chain([driven]).collect());
+    assert_eq!(world.reopen().unwrap().events().len(), 8);
+}
+
 /// More is appended than the buffer may hold, in these tests some kilobytes.
 fn crowding(heard: &Arc<Heard>) {
     let options = Options::new().first_segment_bytes(64 << 10).segment_bytes(64 << 10);
@@ -413,6 +435,11 @@ fn nobody_is_left_behind_when_segments_end() {
 #[test]
 fn nobody_leaves_to_another_what_that_one_has_done_with() {
     shows(taking_turns, "taking turns", [100, 0, 0, 0]);
+}
+
+#[test]
+fn whoever_watches_a_batch_leads_it() {
+    shows(coming_back, "coming back", [1000, 0, 0, 0]);
 }
 
 #[test]
