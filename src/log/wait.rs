@@ -145,9 +145,13 @@ impl Commit {
     /// Sees to the commit of everything up to `target`, if nobody does. A thread calls this that has taken the committer's
     /// place.
     pub(super) fn lead_up_to(&self, target: Position) {
-        while !self.has_reached(target, Goal::Visible) {
+        loop {
             let sequencer = self.look();
-            if !sequencer.filling.wanted || sequencer.check().is_err() || self.advance(sequencer).is_err() {
+            // Asked under the lock, as whoever watches a batch has to lead it: this thread leaves when its own is decided.
+            if self.has_reached(target, Goal::Visible) || !sequencer.filling.wanted || sequencer.check().is_err() {
+                return;
+            }
+            if self.advance(sequencer).is_err() {
                 return;
             }
         }

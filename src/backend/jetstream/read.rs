@@ -17,9 +17,11 @@ use crate::{
 /// How many events a read answers with at most, give or take the events of one message.
 const PAGE_EVENTS: usize = 4096;
 /// How many messages are asked for at once.
-const PAGE_MESSAGES: usize = 500;
+const PAGE_MESSAGES: usize = 1_000;
 /// So many bytes, and what else comes with them, end a page.
 const PAGE_BYTES: usize = 8 << 20;
+/// All that the log holds. Named like that, the server looks at no subject: with a pattern it does so for each message.
+const EVERYTHING: &str = ">";
 /// A stream is read from its beginning rather than searched for a version that is not further in.
 const NOT_FAR: u64 = 256;
 
@@ -228,8 +230,11 @@ impl Inner {
 
     /// Reads on behind a position until there are events that are wanted, or no more up to a message that is known to be there.
     pub(super) async fn read_on(&self, read: &ReadAll, known: u64) -> Result<Found> {
-        let subjects = self.subjects(read.stream.as_ref(), read.category.as_deref());
         let whole = read.stream.is_none() && read.category.is_none();
+        let subjects = match whole {
+            true => EVERYTHING.to_owned(),
+            false => self.subjects(read.stream.as_ref(), read.category.as_deref()),
+        };
         let end = place::last_before(read.before);
         let mut found = Found { events: Vec::new(), looked: place::first_behind(read.after) - 1 };
         let messages =
@@ -270,7 +275,7 @@ impl Inner {
             return Ok(page);
         }
         // A replica may have lost what the leader has.
-        let there = self.wire.first_from(&self.log, &self.subjects(None, None), from).await?;
+        let there = self.wire.first_from(&self.log, EVERYTHING, from).await?;
         match there {
             Some(stored) if stored.sequence > from => {
                 let (first, last) = (place::last_of(from - 1).next(), place::last_of(stored.sequence - 1));

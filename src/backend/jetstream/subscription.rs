@@ -11,9 +11,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::Subscriber;
 use futures_util::{FutureExt, StreamExt};
-use tokio::time;
+use tokio::{task::JoinSet, time};
 
-use super::{place, store::Inner};
+use super::{place, read::Found, store::Inner};
 use crate::{
     error::{Error, Lost, Result},
     event::{InvalidInput, RecordedEvent},
@@ -21,8 +21,8 @@ use crate::{
     version::Position,
 };
 
-/// How many events are read ahead at most, give or take those of one message.
-const AHEAD: usize = 1024;
+/// How many events a page has at most, give or take those of one message. The next one is read while half of it is given out.
+const PAGE_EVENTS: usize = 1024;
 /// How long nothing may be heard before it looks.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -32,6 +32,8 @@ pub struct JetStreamSubscription {
     subscribe: Subscribe,
     hints: Subscriber,
     page: VecDeque<RecordedEvent>,
+    /// The next page, while it is read.
+    coming: JoinSet<Result<Found>>,
     /// The log's last position when it was looked at last.
     newest: Position,
     /// Everything up to here that was asked for is in the page or has been given out.
@@ -58,8 +60,18 @@ impl JetStreamSubscription {
         let subjects = inner.subjects(subscribe.stream.as_ref(), subscribe.category.as_deref());
         let stored = subjects.replacen(&inner.log, &format!("{}.stored", inner.log), 1);
         let hints = inner.wire.hear(stored).await?;
-        let (page, newest) = (VecDeque::new(), Position::START);
-        Ok(JetStreamSubscription { inner, subscribe, hints, page, newest, read: start, given: start, acknowledged })
+        let (page, coming, newest) = (VecDeque::new(), JoinSet::new(), Position::START);
+        let (read, given) = (start, start);
+        Ok(JetStreamSubscription { inner, subscribe, hints, page, coming, newest, read, given, acknowledged })
+    }
+
+    /// Begins to read the next page, if there may be one and nobody does.
+    fn begin_reading(&mut self) {
+        if self.coming.is_empty() && self.read < self.newest {
+            let (inner, read) = (self.inner.clone(), self.subscribe.read_after(self.read).limit(PAGE_EVENTS));
+            let newest = place::first_behind(self.newest) - 1;
+            self.coming.spawn(async move { inner.read_on(&read, newest).await });
+        }
     }
 
     /// Reads on until there is an event in the page.
@@ -77,15 +89,16 @@ impl JetStreamSubscription {
                 self.newest = self.inner.last_position().await?;
                 continue;
             }
-            let read = self.subscribe.read_after(self.read).limit(AHEAD);
-            let newest = place::first_behind(self.newest) - 1;
-            let found = match self.inner.read_on(&read, newest).await {
-                Err(Error::Lost(Lost::Positions { first, last })) => {
+            self.begin_reading();
+            let found = match self.coming.join_next().await {
+                Some(Ok(Err(Error::Lost(Lost::Positions { first, last })))) => {
                     // Named once: whoever asks again goes on behind them.
                     (self.read, self.given) = (last, last);
                     return Err(Lost::Positions { first, last }.into());
                 }
-                found => found?,
+                Some(Ok(found)) => found?,
+                // It was given up: read again.
+                Some(Err(_)) | None => continue,
             };
             self.read = match found.events.last() {
                 Some(last) => last.position(),
@@ -114,6 +127,9 @@ impl EventSubscription for JetStreamSubscription {
             loop {
                 if let Some(event) = self.page.pop_front() {
                     self.given = event.position();
+                    if self.page.len() < PAGE_EVENTS / 2 {
+                        self.begin_reading();
+                    }
                     return Ok(event);
                 }
                 self.fill().await?;
