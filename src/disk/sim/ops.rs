@@ -177,7 +177,6 @@ impl DiskFile for SimFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
-        self.disk.0.gate.read();
         self.operate(Op::Map, |inner, _| Ok(inner.tree.content_mut(self.file)?.map()))
     }
 }
