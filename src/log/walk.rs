@@ -274,15 +274,13 @@ impl Scan<'_> {
             && (HEADER_PAGE..=size).contains(&manifest.durable_end.offset)
         {
             reached = Reached { end: manifest.durable_end, next: manifest.durable.next() };
-            // A log that went on after an older copy of the manifest was made, went on here.
-            let here = &self.bytes[reached.end.offset as usize..];
-            if manifest.clean && extent(&here[..here.len().min(PAGE as usize)]) == 0 {
-                return Ok((reached.end, reached.next, Tail::Clean));
-            }
         }
         let durable = until.unwrap_or(manifest.durable);
         loop {
             let Some(stop) = self.batches(&mut reached, size, until)? else { break };
+            if matches!(depth, Depth::Behind(_)) && until.is_none() && self.was_closed_at(&reached, manifest) {
+                return Ok((reached.end, reached.next, Tail::Clean));
+            }
             if planted!(TruncateAtFirstBadRecord) {
                 break;
             }
@@ -314,6 +312,14 @@ impl Scan<'_> {
             self.visitor.fault(self.segment.damage(manifest.durable_end.offset, manifest.durable.next(), fault))?;
         }
         Ok((reached.end, reached.next, tail))
+    }
+
+    /// Whether the log was closed here and has not gone on: what follows is all zero and need not be read, as there may be much of it.
+    fn was_closed_at(&self, reached: &Reached, manifest: &Manifest) -> bool {
+        let closed = manifest.clean && reached.end == manifest.durable_end && reached.next == manifest.durable.next();
+        // A log that went on after an older copy of the manifest was made, went on here.
+        let here = &self.bytes[reached.end.offset as usize..];
+        closed && extent(&here[..here.len().min(PAGE as usize)]) == 0
     }
 
     /// Looks behind a fault for a valid record that meets a condition. Gives the place of the next valid record that
