@@ -137,19 +137,29 @@ fn cut_under(disk: &Loop, role: Role, random: &mut Random, ledger: &mut Ledger) 
     cut.map_err(|error| format!("the power cannot be cut: {error}"))
 }
 
+/// So often at most the power is cut until something is lost.
+const HASTY_CUTS: usize = 20;
+
 /// A store that acknowledges before it syncs would not pass: the cut is a real one.
 #[test]
 fn a_power_cut_takes_what_was_acknowledged_before_it_was_synced() {
     with_own_mounts("power::a_power_cut_takes_what_was_acknowledged_before_it_was_synced", || {
-        let (mut random, mut ledger) = (Random::seeded(), Ledger::default());
+        let mut random = Random::seeded();
         let cut = Loop::made().and_then(|disk| {
-            cut_under(&disk, Role::Hasty { run: 0, writers: 4 }, &mut random, &mut ledger)?;
-            disk.mount()?;
-            let lost = ledger.lost(&disk.store());
-            disk.unmount();
-            say!("{lost} of {} appends lost that were acknowledged before they were synced", ledger.acknowledged());
-            assert!(lost > 0 || ledger.acknowledged() == 0);
-            Ok(())
+            // A sync for another reason, such as the next segment's, may have come just before the cut.
+            for _ in 0..HASTY_CUTS {
+                let mut ledger = Ledger::default();
+                cut_under(&disk, Role::Hasty { run: 0, writers: 4 }, &mut random, &mut ledger)?;
+                disk.mount()?;
+                let lost = ledger.lost(&disk.store());
+                fs::remove_dir_all(disk.store()).unwrap();
+                say!("{lost} of {} appends lost that were acknowledged before they were synced", ledger.acknowledged());
+                if lost > 0 {
+                    disk.unmount();
+                    return Ok(());
+                }
+            }
+            panic!("nothing was lost in {HASTY_CUTS} cuts");
         });
         if let Err(why) = cut {
             skipped(format_args!("no ext4 of our own: {why}"));
