@@ -44,7 +44,7 @@ fn an_import_goes_on_when_the_network_is_cut_silent_and_loses_answers() {
     let mut losses: Vec<Box<dyn FnMut()>> = Vec::new();
     for network in [Network::Cut, Network::Silent, Network::LosesAll] {
         let proxied = &proxied;
-        losses.push(Box::new(move || proxied.lose(network, Duration::from_secs(1))));
+        losses.push(Box::new(move || proxied.network.lose(network, Duration::from_secs(1))));
     }
     imported_alike(&nats.open("orders"), &proxied.address, &mut losses);
 }

@@ -1,6 +1,6 @@
 //! A network that loses answers, connections, and everything; and one that delivers late.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use factlog::{
     Action, CursorName, Error, EventStore, ExpectedVersion, Subscribe, Version,
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// A server with a network in front of it.
 pub struct Proxied {
     pub address: String,
-    network: Proxy,
+    pub network: Proxy,
 }
 
 impl Proxied {
@@ -28,13 +28,6 @@ impl Proxied {
         let (network, port) = (Proxy::new(nats.nodes[0].port), nats.nodes[0].port);
         let address = nats.address(log).replacen(&port.to_string(), &network.port.to_string(), 1);
         Proxied { address, network }
-    }
-
-    /// Loses the network for so long.
-    pub fn lose(&self, network: Network, time: Duration) {
-        self.network.set(network);
-        thread::sleep(time);
-        self.network.set(Network::Whole);
     }
 
     fn store(&self, time: Duration) -> JetStreamStore {
@@ -85,13 +78,7 @@ fn a_network_that_is_cut_is_unavailable_and_one_that_is_silent_leaves_the_outcom
 fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_appends() {
     let proxied = Proxied::new(nats::alone(), "amid");
     let store = proxied.store(LONG);
-    let lost = |network| {
-        let proxied = &proxied;
-        // So long everybody notices.
-        Box::new(move || proxied.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
-    };
-    let losses = [Network::Cut, Network::LosesAll, Network::Silent];
-    disturbed(&store, losses.into_iter().map(lost).collect());
+    disturbed(&store, proxied.network.losses());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A network that loses connections, answers, and everything.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use factlog::{
     CursorName, Error, EventStore, ExpectedVersion, NewEvent, Subscribe,
@@ -18,7 +18,7 @@ use crate::{
 /// A network in front of the server of a database.
 pub struct Proxied {
     pub address: String,
-    network: Proxy,
+    pub network: Proxy,
 }
 
 impl Proxied {
@@ -26,17 +26,6 @@ impl Proxied {
         let network = Proxy::new(server.port());
         let address = database.replace(&format!(":{}/", server.port()), &format!(":{}/", network.port));
         Proxied { address, network }
-    }
-
-    fn set(&self, network: Network) {
-        self.network.set(network);
-    }
-
-    /// Loses the network for so long.
-    pub fn lose(&self, network: Network, time: Duration) {
-        self.set(network);
-        thread::sleep(time);
-        self.set(Network::Whole);
     }
 
     fn store(&self, time: Duration) -> PostgresStore {
@@ -55,7 +44,7 @@ fn an_append_whose_answer_was_lost_is_made_again_and_stored_once() {
     let store = proxy.store(LONG);
     append(&store, "a", "first").unwrap();
     for round in 0..10 {
-        proxy.set(Network::LosesOne);
+        proxy.network.set(Network::LosesOne);
         let appended = append(&store, "a", &round.to_string()).unwrap();
         assert_eq!(appended.version.get(), round + 2);
     }
@@ -77,11 +66,11 @@ fn an_append_that_is_never_answered_is_unknown_and_the_same_again_finds_out() {
             let before = append(&store, "a", "before").unwrap().version;
             // Others are told of it behind its answer, over the connection that is to be lost only with the next append.
             while block_on(heard.next()).unwrap().version() < before {}
-            proxy.set(network);
+            proxy.network.set(network);
             let error = again(&store, &events).unwrap_err();
             let read = block_on(store.stream_version(&stream("a"))).unwrap_err();
             assert!(matches!(&read, Error::Unavailable { .. }), "{read}");
-            proxy.set(Network::Whole);
+            proxy.network.set(Network::Whole);
             match error {
                 Error::OutcomeUnknown { .. } => break,
                 Error::Unavailable { .. } => {
@@ -106,7 +95,7 @@ fn a_subscription_goes_on_over_as_many_connections_as_it_takes() {
     let mut subscription = subscribe(&store);
     for round in 0..20 {
         let payload = round.to_string();
-        proxy.set([Network::LosesOne, Network::Whole][round % 2]);
+        proxy.network.set([Network::LosesOne, Network::Whole][round % 2]);
         append(&beside, "a", &payload).unwrap();
         assert_eq!(text(&block_on(subscription.next()).unwrap()), payload);
     }
@@ -117,13 +106,7 @@ fn nothing_is_lost_or_stored_twice_when_the_network_is_lost_in_the_middle_of_app
     let server = Postgres::shared();
     let proxy = Proxied::new(&server.database(), server);
     let store = proxy.store(LONG);
-    let lost = |network| {
-        let proxy = &proxy;
-        // So long everybody notices.
-        Box::new(move || proxy.lose(network, Duration::from_millis(500))) as Box<dyn FnMut()>
-    };
-    let losses = [Network::Cut, Network::LosesAll, Network::Silent];
-    disturbed(&store, losses.into_iter().map(lost).collect());
+    disturbed(&store, proxy.network.losses());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     thread,
+    time::Duration,
 };
 
 /// What the network does.
@@ -66,6 +67,19 @@ impl Proxy {
             }
         });
         Proxy { port, shared }
+    }
+
+    /// Loses the network for so long.
+    pub fn lose(&self, network: Network, time: Duration) {
+        self.set(network);
+        thread::sleep(time);
+        self.set(Network::Whole);
+    }
+
+    /// Ways of losing it in the middle of appends, each for so long that everybody notices.
+    pub fn losses(&self) -> Vec<Box<dyn FnMut() + '_>> {
+        let lost = |network| Box::new(move || self.lose(network, Duration::from_millis(500))) as Box<dyn FnMut() + '_>;
+        [Network::Cut, Network::LosesAll, Network::Silent].into_iter().map(lost).collect()
     }
 
     pub fn set(&self, network: Network) {

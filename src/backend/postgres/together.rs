@@ -74,7 +74,8 @@ pub(super) async fn gather(core: Arc<Core>, mut coming: mpsc::UnboundedReceiver<
     let mut waiting: Vec<Waiting> = Vec::new();
     loop {
         if waiting.is_empty() {
-            waiting.extend(coming.recv().await);
+            let Some(first) = coming.recv().await else { return };
+            waiting.push(first);
         }
         let Ok(call) = core.door.calls.clone().acquire_owned().await else { return };
         while let Ok(next) = coming.try_recv() {
